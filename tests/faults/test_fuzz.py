@@ -284,7 +284,7 @@ def use_damaged(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes
 
 @pytest.mark.filterwarnings("ignore")
 @given(kind=st.sampled_from(KINDS), which=st.integers(0, 30), harm=damage())
-@cases(8)
+@cases(5)
 def test_a_damaged_run_is_used_or_refused(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes]) -> None:
     use_damaged(runs, kind, which, harm)
 

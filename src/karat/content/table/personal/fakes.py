@@ -126,13 +126,8 @@ def identifiers(values: pa.Array, counts: np.ndarray, times: float = 1.0) -> dic
                 mixed = {} if rising else {"mixed": True}
                 return {"way": "sequence", **common, "next": high + step, "step": step, **mixed}
             if not padded or sizes.min() == sizes.max():
-                if (
-                    sizes.min() == sizes.max() and sizes[0] < 18
-                ):  # as many digits as all have, and those that all begin with
-                    same = os.path.commonprefix([f"{low:0{width}d}", f"{high:0{width}d}"])
-                    free = 10 ** (width - len(same))
-                    least = 0 if padded or same else free // 10
-                    low, high = int(same or 0) * free + least, int(same or 0) * free + free - 1
+                if sizes.min() == sizes.max() and sizes[0] < 18:  # as many digits as all have
+                    low, high = shapes.between(low, high, width, bool(padded))
                 return {"way": "range", **common, "low": low, "high": high}
     return {"way": "shapes", "shapes": shapes.learn(values, counts)}
 

@@ -7,6 +7,7 @@ it was there in all of at least `COMMON` values.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,13 @@ def learn(values: pa.Array, counts: np.ndarray, most: int = 40) -> list[list[Any
             shape += _escaped(chr(char)) if same or code < _LITERAL else "\\" + chr(code - _LITERAL)
         out.append([shape, float(mass[k] / mass.sum())])
     return out
+
+
+def between(low: int, high: int, width: int, padded: bool) -> tuple[int, int]:
+    """The range of numbers of `width` digits, the first of which are those that `low` and `high`, and so all between, share."""
+    same = os.path.commonprefix([f"{low:0{width}d}", f"{high:0{width}d}"])
+    free = 10 ** (width - len(same))
+    return int(same or 0) * free + (0 if padded or same else free // 10), int(same or 0) * free + free - 1
 
 
 def regular(values: pa.Array) -> bool:
