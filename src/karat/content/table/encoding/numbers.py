@@ -28,7 +28,6 @@ TELLS = 0.002  # nats by which the phase makes another column likelier at least
 PARTS = 12  # of another column
 DEALS = 15  # of phases, by which is told what chance makes of them
 BEYOND = 6.0  # standard deviations of chance
-FEW = 100  # values of a column that is moved on them where an order nearly holds
 NEARLY, ALWAYS = (
     0.05,
     1.0,
@@ -56,10 +55,6 @@ def fitted(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Col
         middle = float(np.median(known)) if len(known) else 0.0
         one = replace(one, middle=float(np.floor(middle)) if grain.whole else middle)
     one = replace(one, own=_scatters(one, ticks, cells))
-    if (
-        one.own and near is not None and len(np.unique(ticks[np.isfinite(ticks)])) > FEW
-    ):  # counts, learned as anything else is
-        one, near = replace(one, own=False, near="", zero=None), None
     cycle = None
     if column.kind in ("date", "datetime") and near is None and not one.own:
         cycle = _cycle(one, cells) if lowers else _calendar(one, column, cells, rules, columns)
