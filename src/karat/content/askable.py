@@ -12,7 +12,8 @@ from karat.content.relational.related import Related
 from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Number
+from karat.content.table.encoding.marked import Choice
+from karat.content.table.encoding.parts import Number
 from karat.content.table.tables import Tables
 
 MOST = 200  # values of a column that are offered one by one

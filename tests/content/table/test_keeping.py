@@ -15,8 +15,10 @@ import torch
 
 import karat
 from karat.content.codec import Contents
+from karat.content.table.encoding.coding import flat
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
+from karat.content.table.encoding.parts import Number
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import compile_rules
 from karat.content.table.rules.expressions import cells_of
@@ -59,6 +61,55 @@ def test_a_limit_that_stands_on_few_values_is_not_made_of_what_was_spent() -> No
     noise = torch.randint(0, 10**6, (500, len(codes.sizes)), generator=torch.Generator().manual_seed(2))
     made = codec.decode(noise % torch.tensor(codes.sizes), codes, np.random.default_rng(3))
     assert (made.cells["limit"].to_numpy() % 10_000 == 0).mean() > 0.9
+
+
+def reaching(what: str) -> pa.Table:
+    """Columns that are told by how far they are from another, none of which goes on beyond its least and its greatest value."""
+    rng, n = np.random.default_rng(5), 3000
+    if what == "nearly":  # of those who played at all, some in more games than they were counted in
+        counted = np.minimum(rng.geometric(0.02, n) - 1, 162)
+        played = np.clip(counted - rng.geometric(0.3, n) + 1, 0, None)
+        played[:60] = np.minimum(counted[:60] + rng.integers(1, 4, 60), 162)
+        return pa.table({"played": played, "counted": counted, "kind": rng.choice(["a", "b"], n)})
+    if what == "day":  # the extract ends on a day
+        begun = rng.integers(0, 700, n)
+        over = np.minimum(begun + rng.geometric(0.2, n), 700)
+        days = [pa.array((18_000 + x).astype(np.int32)).view(pa.date32()) for x in (begun, over)]
+        return pa.table({"begun": days[0], "over": days[1], "kind": rng.choice(["a", "b"], n)})
+    if what == "year":  # careers that begin in spring and end in autumn, none after this year's
+        begun = 365 * rng.integers(0, 40, n) + 90 + np.minimum(rng.geometric(0.1, n), 60)
+        over = (
+            365 * np.minimum(begun // 365 + rng.geometric(0.2, n) - 1, 40) + 270 + np.minimum(rng.geometric(0.1, n), 60)
+        )
+        days = [pa.array(x.astype(np.int32)).view(pa.date32()) for x in (begun, over)]
+        return pa.table({"begun": days[0], "over": days[1], "kind": rng.choice(["a", "b"], n)})
+    # an index that is never below 0 nor above 100, and its mean of days
+    mean = np.round(np.clip(rng.normal(50, 30, n), 0, 100), 1)
+    return pa.table(
+        {
+            "mean": mean,
+            "now": np.round(np.clip(mean + rng.normal(0, 2, n), 0, 100), 1),
+            "kind": rng.choice(["a", "b"], n),
+        }
+    )
+
+
+@pytest.mark.parametrize("what", ["nearly", "day", "year", "index"])
+def test_what_is_told_by_its_distance_goes_no_further_than_it_ever_did(what: str) -> None:
+    table = reaching(what)
+    codec, rows = learned(table)
+    codes, _ = codec.spaces
+    told = [part for part in codec.layout.parts if isinstance(part, Number) and part.bases and not part.own]
+    assert told, [one.text for one in codec.found]
+    noise = torch.randint(0, 10**6, (4000, len(codes.sizes)), generator=torch.Generator().manual_seed(2))
+    made = codec.decode(noise % torch.tensor(codes.sizes), codes, np.random.default_rng(3))
+    for part in told:
+        (real, new) = (part.grain.ticks(flat(one.cells[part.name])) for one in (rows, made))
+        beyond = (new < real.min()).mean(), (new > real.max()).mean()
+        assert beyond == (0, 0), (part.name, beyond)
+    for one in codec.found:
+        if one.always:
+            assert not broken(codec, made, one).any(), one.text
 
 
 def test_a_given_limit_is_passed_as_seldom_as_any_and_never_moved() -> None:

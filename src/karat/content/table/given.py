@@ -17,7 +17,8 @@ from torch import Tensor
 from karat.content.roles import Conditioning
 from karat.content.table.convert import parsed_cells
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Number
+from karat.content.table.encoding.marked import Choice
+from karat.content.table.encoding.parts import Number
 from karat.content.table.io import sources
 from karat.content.table.reading import Origin
 from karat.content.table.rejection import Rejection

@@ -26,7 +26,7 @@ from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.discreet import fit_discreetly
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Number, Part
+from karat.content.table.encoding.parts import Number, Part
 from karat.content.table.formulas import Guard
 from karat.content.table.given import GivenCells
 from karat.content.table.io import formats, sources, sql
@@ -263,7 +263,7 @@ class Tables(Conditioned, Declared, Discreet):
                 continue
             if isinstance(part, (marked.Presence, marked.Constant)):
                 out.append((name, pa.nulls(1)))
-            elif isinstance(part, Choice) and kind not in NUMBERS:
+            elif isinstance(part, marked.Choice) and kind not in NUMBERS:
                 out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))
             else:
                 out.append((name, None))
@@ -323,7 +323,7 @@ class Tables(Conditioned, Declared, Discreet):
         cells = cells_of(self._mine(records).cells)
         out = {}
         for part in self.layout.parts:
-            if isinstance(part, Choice):
+            if isinstance(part, marked.Choice):
                 unknown = part.choices.index([cells.columns[name] for name in part.names]) < 0
                 if len(part.names) == 1:
                     unknown &= present(cells.columns[part.names[0]])

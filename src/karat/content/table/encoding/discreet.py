@@ -15,8 +15,8 @@ import pyarrow as pa
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, flat
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.marked import Constant, Presence
-from karat.content.table.encoding.parts import Choice, Number, Part
+from karat.content.table.encoding.marked import Choice, Constant, Presence
+from karat.content.table.encoding.parts import Number, Part
 from karat.content.table.encoding.private import private_bins, private_categories
 from karat.content.table.encoding.scales import ENTRIES, GAP, Scale
 from karat.content.table.rules.constraints import Bounds, Rules, compile_rules

@@ -19,8 +19,8 @@ from karat.content.table.encoding.apart import Apart
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
-from karat.content.table.encoding.marked import Constant, Presence, Side, Standing
-from karat.content.table.encoding.parts import Choice, Number, Part, Phase, restore_part
+from karat.content.table.encoding.marked import Choice, Constant, Presence, Side, Standing
+from karat.content.table.encoding.parts import Number, Part, Phase, restore_part
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.constraints import (
     Bounds,

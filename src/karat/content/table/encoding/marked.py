@@ -1,4 +1,4 @@
-"""Parts of one column of which no value is learned: whether a cell is there, and of two in an order which is the greater, on
+"""Parts that are no number: a category, a constant, whether a cell is there, which of two in an order is the greater, and on
 which mark a date stands."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.encoding.coding import Grain, listed, present, unlisted
+from karat.content.table.encoding.coding import NAMED, Choices, Grain, listed, present, unlisted
 from karat.content.table.encoding.computed import Coded
 from karat.content.table.encoding.heaps import Heaps
 from karat.content.table.rules.expressions import Cells
@@ -234,3 +234,61 @@ class Standing:
 def mark_of(name: str) -> str:
     """Under which name it is said on which mark a column stands."""
     return f"\0mark\0{name}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A category, a boolean, or one code for the seen combinations of several columns.
+
+    Among fields the 64 commonest values have a choice each; the others share the last, and are drawn by frequency.
+    """
+
+    choices: Choices
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.choices.names
+
+    def size(self, fine: bool) -> int:
+        k = self.choices.size
+        return (k if fine or k <= NAMED else NAMED + 1) + (self.choices.missing > 0)
+
+    def counts(self, fine: bool) -> np.ndarray:
+        counts = self.choices.counts
+        if not fine and len(counts) > NAMED:
+            counts = np.append(counts[:NAMED], counts[NAMED:].sum())
+        return np.append(self.choices.missing, counts) if self.choices.missing else counts
+
+    def placed(self, fine: bool) -> bool:
+        return False
+
+    def chancy(self, fine: bool) -> bool:
+        return not fine and self.choices.size > NAMED
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        columns = [cells.columns[name] for name in self.names]
+        index = np.maximum(self.choices.index(columns), 0)  # the likeliest for one never seen
+        if self.chancy(fine):
+            index = np.minimum(index, NAMED)
+        if self.choices.missing:
+            index = np.where(present(columns[0]), index + 1, 0)
+        return index, None
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        index = codes - 1 if self.choices.missing else codes
+        if self.chancy(fine) and place is not None:
+            rare = np.flatnonzero(index == NAMED)
+            total = np.cumsum(self.choices.counts[NAMED:], dtype=np.float64)
+            found = np.searchsorted(total, place[rare] * total[-1], side="right")
+            index = index.copy()
+            index[rare] = NAMED + np.minimum(found, len(total) - 1)
+        return dict(zip(self.names, self.choices.take(index), strict=True))
+
+    def state(self) -> dict[str, Any]:
+        return {"part": "choice", **self.choices.state()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return cls(Choices.restore(state))

@@ -13,7 +13,7 @@ from karat.content.table.encoding.cycles import CYCLES, Cycle, phases
 from karat.content.table.encoding.heaps import Heaps
 from karat.content.table.encoding.marked import Side, Standing, exceptions
 from karat.content.table.encoding.parts import Number, Part, Phase
-from karat.content.table.encoding.scales import LEVELS, Scale, fit_scales
+from karat.content.table.encoding.scales import LEVELS, Reach, Scale, fit_scales
 from karat.content.table.rules.between import Near
 from karat.content.table.rules.constraints import Bounds, Rules
 from karat.content.table.rules.expressions import Cells
@@ -67,6 +67,9 @@ def fitted(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Col
     there = ~np.isnan(ticks)
     fine, coarse = fit_scales(coded[there], grain, not there.all(), zero)
     known = there & ~grain.marks(ticks)
+    if one.bases:
+        base = Number.base_of(grain, one.bases, cells)
+        one = replace(one, reach=Reach.fit(ticks[known], base[~np.isnan(base)], grain))
     one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(ticks[known], coded[known])
     if one.own and near is not None:
         return [_side(one, near, cells), one]

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.table.encoding import heaps
-from karat.content.table.encoding.coding import NAMED, Choices, Grain, present
+from karat.content.table.encoding.coding import Grain
 from karat.content.table.encoding.computed import Coded, Computed
 from karat.content.table.encoding.cycles import Cycle, phases
 from karat.content.table.encoding.heaps import Heaps, chances
-from karat.content.table.encoding.marked import Constant, Presence, Side, Standing, beyond, exceptions, mark_of
-from karat.content.table.encoding.scales import Scale
+from karat.content.table.encoding.marked import Choice, Constant, Presence, Side, Standing, beyond, exceptions, mark_of
+from karat.content.table.encoding.scales import Reach, Scale
 from karat.content.table.rules.constraints import Bounds
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.precision import Precision, learn
@@ -38,7 +38,8 @@ class Number:
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
     a missing lower.   shown: where what is not drawn as it is stands, or the digits it has, by the fine and by the coarse scale.
     ends: the first and last tick of training rows, of a moment coded as its turn and phase.   zero: the least distance from `near`
-    in ticks that is no exception of an order; None where there is none.
+    in ticks that is no exception of an order; None where there is none.   reach: between what the column keeps, whatever it
+    is told by; None of one that is coded as it is.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Number:
     ends: tuple[float, float] = (-np.inf, np.inf)
     own: bool = False
     zero: int | None = None
+    reach: Reach | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -213,7 +215,9 @@ class Number:
         coded = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
         ticks = coded
         if self.relative:
-            ticks = np.where(self.grain.marks(ticks), ticks, self._restored(ticks, made))
+            ticks = np.where(
+                self.grain.marks(ticks), ticks, self._within(self._restored(ticks, made), coded, made, fine)
+            )
         ticks = self._standing(self.grain.rounded(ticks), coded, place, made, fine)
         if self.own:
             ticks = self._in_order(ticks, made, fine)
@@ -224,6 +228,49 @@ class Number:
         if self.missing:
             ticks = np.where(codes == 0, np.nan, ticks)
         return {self.name: self.grain.array(ticks)}
+
+    def _span(self, coded: np.ndarray, base: np.ndarray, fine: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest tick [n] of what is `coded` [n] as a distance from `base` [n], on its side of an order."""
+        scale = self.scale(fine)
+        low, high = np.full(len(coded), scale.lows[0]), np.full(len(coded), scale.highs[-1])
+        if self.cycle is not None:
+            high[:] = self.close
+        if self.zero is not None:
+            low = np.where(coded >= self.zero, self.zero, low)
+            high = np.where(coded >= self.zero, high, self.zero - 1)
+        low, high = base + low, base + high
+        if self.reach is None:
+            return low, high
+        if self.zero is not None:  # there is room on one side alone beside the least and the greatest
+            least, most = self.reach.ends(base)
+            return np.clip(low, least, most), np.clip(high, least, most)
+        return self.reach.narrowed(low, high, base)
+
+    def _within(self, ticks: np.ndarray, coded: np.ndarray, made: Cells, fine: bool) -> np.ndarray:
+        """float64 [n]: `ticks` [n] of what is `coded` [n], those that lie beyond what the column reaches brought back into it."""
+        if self.reach is None:
+            return ticks
+        base = np.broadcast_to(self._base(made), ticks.shape)
+        least, most = self.reach.ends(base)
+        out = ticks.copy()
+        if self.cycle is not None:  # by whole turns, as the phase stays
+            rows = np.flatnonzero((coded >= self.close) & ((ticks < least) | (ticks > most)))
+            phase, units = phase_of(self, made, len(ticks))[rows], self.grain.units(base[rows])
+            many = self.cycle.since(self.grain.units(ticks[rows]), units)
+            many = np.where(ticks[rows] < least[rows], many + 1, self.cycle.since(self.grain.units(most[rows]), units))
+            for _ in range(2):
+                out[rows] = self.grain.of_units(self.cycle.after(many, phase, units))
+                many = many - (out[rows] > most[rows])
+            out[rows] = np.clip(out[rows], np.fmin(base[rows], least[rows]), np.fmax(base[rows], most[rows]))
+        rows = np.flatnonzero(self.by_distance(coded) & ((ticks < least) | (ticks > most)))
+        back = 2 * np.where(ticks < least, least, most)[rows] - ticks[rows]
+        back = np.clip(back, *(end[rows] for end in self._span(coded, base, fine)))
+        if self.zero is not None:  # on the side of an order on which it was, as far as there is room
+            first = self._above(made.beside(self.near, self.grain.kind), self.zero == 1)[rows]
+            back = np.where(ticks[rows] >= first, np.fmax(back, np.fmin(first, most[rows])), back)
+            back = np.where(ticks[rows] < first, np.fmin(back, np.fmax(first - 1, least[rows])), back)
+        out[rows] = back
+        return out
 
     def _standing(
         self, ticks: np.ndarray, coded: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool
@@ -240,16 +287,8 @@ class Number:
         else:
             low, high = np.full(len(rows), scale.lows[0]), np.full(len(rows), scale.highs[-1])
             if self.bases and not self.own:
-                far = coded[rows]
-                if self.cycle is not None:
-                    high[:] = self.close
-                if self.zero is not None:
-                    low, high = (
-                        np.where(far >= self.zero, self.zero, low),
-                        np.where(far >= self.zero, high, self.zero - 1),
-                    )
                 base = np.broadcast_to(self._base(made), ticks.shape)[rows]
-                low, high = base + low, base + high
+                low, high = self._span(coded[rows], base, fine)
             units, low, high = (grain.units(x).astype(np.float64) for x in (ticks[rows], low, high))
             drawn = made.columns.get(mark_of(self.name)) if self.relative else None
             level = known.level(units, chance) if drawn is None else drawn.to_numpy(zero_copy_only=False)[rows]
@@ -290,9 +329,11 @@ class Number:
                 first = np.searchsorted(values, end, side="left" if side > 0 else "right") - (side < 0)
                 at = np.maximum(at, first) if side > 0 else np.minimum(at, first)
                 there = (at >= 0) & (at < len(values))
-                new = np.where(there, values[np.clip(at, 0, len(values) - 1)], ticks[rows])
+                new = values[np.clip(at, 0, len(values) - 1)]
             else:
                 known, last = self.shown[not fine], self.scale(fine).highs[-1] if side > 0 else self.scale(fine).lows[0]
+                last = last if self.reach is None else self.reach.ends(end)[side > 0]
+                there = (end <= last if side > 0 else end >= last) | (not self.near)
                 new = np.clip(new, end, np.maximum(end, last)) if side > 0 else np.clip(new, np.minimum(end, last), end)
                 if isinstance(known, Heaps):
                     units, ends = (self.grain.units(x).astype(np.float64) for x in (new, end))
@@ -300,7 +341,7 @@ class Number:
                     new = self.grain.of_units(
                         known.rounded(units, known.level(units, chances(units)), low, high).astype(np.int64)
                     )
-            out[rows] = new
+            out[rows[there]] = new[there]
         return out
 
     def state(self) -> dict[str, Any]:
@@ -317,7 +358,7 @@ class Number:
             "shown": [None if known is None else known.state() for known in self.shown],
             "near": self.near,
             "cycle": None if self.cycle is None else self.cycle.name,
-            "ends": [_finite(end) for end in self.ends],
+            "ends": [*(_finite(end) for end in self.ends), *(() if self.reach is None else self.reach.state())],
             "own": self.own,
             "zero": self.zero,
         }
@@ -330,7 +371,7 @@ class Number:
         fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
         lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
         first, second = (_shown(known) for known in state["shown"])
-        begun, over = state["ends"]
+        begun, over, *reach = state["ends"]
         ends = (-np.inf if begun is None else float(begun), np.inf if over is None else float(over))
         return cls(
             state["name"],
@@ -347,6 +388,7 @@ class Number:
             ends,
             bool(state["own"]),
             None if state["zero"] is None else int(state["zero"]),
+            Reach.restore(reach) if reach else None,
         )
 
     def precise(self, ticks: np.ndarray, coded: np.ndarray) -> Self:
@@ -418,64 +460,6 @@ def phase_of(part: Number, made: Cells, n: int) -> np.ndarray:
 
 def _finite(x: float) -> float | None:
     return x if np.isfinite(x) else None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A category, a boolean, or one code for the seen combinations of several columns.
-
-    Among fields the 64 commonest values have a choice each; the others share the last, and are drawn by frequency.
-    """
-
-    choices: Choices
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.choices.names
-
-    def size(self, fine: bool) -> int:
-        k = self.choices.size
-        return (k if fine or k <= NAMED else NAMED + 1) + (self.choices.missing > 0)
-
-    def counts(self, fine: bool) -> np.ndarray:
-        counts = self.choices.counts
-        if not fine and len(counts) > NAMED:
-            counts = np.append(counts[:NAMED], counts[NAMED:].sum())
-        return np.append(self.choices.missing, counts) if self.choices.missing else counts
-
-    def placed(self, fine: bool) -> bool:
-        return False
-
-    def chancy(self, fine: bool) -> bool:
-        return not fine and self.choices.size > NAMED
-
-    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
-        columns = [cells.columns[name] for name in self.names]
-        index = np.maximum(self.choices.index(columns), 0)  # the likeliest for one never seen
-        if self.chancy(fine):
-            index = np.minimum(index, NAMED)
-        if self.choices.missing:
-            index = np.where(present(columns[0]), index + 1, 0)
-        return index, None
-
-    def decode(
-        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
-    ) -> dict[str, pa.Array]:
-        index = codes - 1 if self.choices.missing else codes
-        if self.chancy(fine) and place is not None:
-            rare = np.flatnonzero(index == NAMED)
-            total = np.cumsum(self.choices.counts[NAMED:], dtype=np.float64)
-            found = np.searchsorted(total, place[rare] * total[-1], side="right")
-            index = index.copy()
-            index[rare] = NAMED + np.minimum(found, len(total) - 1)
-        return dict(zip(self.names, self.choices.take(index), strict=True))
-
-    def state(self) -> dict[str, Any]:
-        return {"part": "choice", **self.choices.state()}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        return cls(Choices.restore(state))
 
 
 Part = Number | Phase | Side | Standing | Choice | Presence | Constant | Computed

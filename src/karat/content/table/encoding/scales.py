@@ -309,3 +309,41 @@ def only(scale: Scale, low: float, high: float) -> np.ndarray:
     inside = np.minimum(scale.highs, high) - np.maximum(scale.lows, low)
     share = np.divide(inside, span, out=np.ones_like(span), where=span > 0)
     return np.asarray(np.where(inside < 0, 0.0, np.maximum(share, 1e-9) * scale.counts))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The least and the greatest tick of a column, as it would be drawn by itself, and of the training rows' column that it is
+    told by. A distance of -3 is one thing beside 100 games and another beside 2: the column stays between its ends whatever it is
+    told by, but that beside one beyond `lowest` or `highest`, as given ones may lie, it goes as far beyond."""
+
+    least: float
+    most: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def fit(cls, ticks: np.ndarray, base: np.ndarray, grain: Grain) -> Self | None:
+        """Of training `ticks` [n] that stand for numbers, and the `base` [m] of some; None of no rows."""
+        if not len(ticks) or not len(base):
+            return None
+        scale, _ = fit_scales(ticks, grain, False)
+        return cls(float(scale.lows[0]), float(scale.highs[-1]), float(base.min()), float(base.max()))
+
+    def ends(self, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest tick [n] beside `base` [n]."""
+        beyond = base - np.clip(base, self.lowest, self.highest)
+        return self.least + np.minimum(beyond, 0), self.most + np.maximum(beyond, 0)
+
+    def narrowed(self, low: np.ndarray, high: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What of `low` to `high` [n] lies within it; where nothing does, what lies nearest to it."""
+        least, most = self.ends(base)
+        return np.clip(low, np.fmin(least, high), high), np.clip(high, low, np.fmax(most, low))
+
+    def state(self) -> list[float]:
+        return [self.least, self.most, self.lowest, self.highest]
+
+    @classmethod
+    def restore(cls, state: Sequence[float]) -> Self:
+        least, most, lowest, highest = map(float, state)
+        return cls(least, most, lowest, highest)

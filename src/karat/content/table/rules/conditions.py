@@ -20,8 +20,8 @@ from karat.content.table.convert import cell, logical
 from karat.content.table.encoding.coding import NAMED, NUMBERS, draw, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.marked import Constant, Presence, Side, Standing
-from karat.content.table.encoding.parts import Choice, Number, Phase
+from karat.content.table.encoding.marked import Choice, Constant, Presence, Side, Standing
+from karat.content.table.encoding.parts import Number, Phase
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.schema.columns import Column

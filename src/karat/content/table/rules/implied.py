@@ -12,8 +12,8 @@ from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.marked import Constant
-from karat.content.table.encoding.parts import Choice, Number
+from karat.content.table.encoding.marked import Choice, Constant
+from karat.content.table.encoding.parts import Number
 from karat.content.table.encoding.scales import Scale
 from karat.content.table.rules.conditions import Condition, Given, listed, out_of_vocabulary
 from karat.content.table.rules.constraints import Formula

@@ -12,7 +12,8 @@ from karat.content.table.convert import put
 from karat.content.table.encoding.coding import draw, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Number, Part
+from karat.content.table.encoding.marked import Choice
+from karat.content.table.encoding.parts import Number, Part
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.conditions import EXACT, LOOSE, Condition
 from karat.content.table.rules.constraints import Formula, repeated, unique_text
