@@ -112,6 +112,27 @@ def test_what_is_told_by_its_distance_goes_no_further_than_it_ever_did(what: str
             assert not broken(codec, made, one).any(), one.text
 
 
+def test_a_total_that_is_no_product_in_one_of_ten_rows_is_none_in_as_many_that_are_made(tmp_path: Path) -> None:
+    """What was agreed is found though a tenth was given a rebate; before, the total was made as any number (26 % for 10 %)."""
+    rng, n = np.random.default_rng(1), 3000
+    nights, rate = (
+        rng.integers(1, 15, n),
+        rng.choice([59, 79, 89, 99, 120, 149, 189, 240], n) + 5 * rng.integers(0, 3, n),
+    )
+    odd = rng.random(n) < 0.1
+    total = np.where(
+        odd, np.round(nights * rate * rng.choice([0.8, 0.85, 0.9], n)) - rng.integers(1, 20, n), nights * rate
+    )
+    kind = np.where(rng.random(n) < np.where(odd, 0.7, 0.2), "web", "desk")
+    table = pa.table({"nights": nights, "rate": rate, "total": total.astype(int), "kind": kind})
+    run = karat.train(table, out=tmp_path / "run", seed=1)
+    made = run.make(6000, seed=1)
+    wrong = made["nights"].to_numpy() * made["rate"].to_numpy() != made["total"].to_numpy()
+    assert abs(wrong.mean() - odd.mean()) < odd.mean() / 4
+    web = (made["kind"] == "web").to_numpy()
+    assert abs(wrong[web].mean() - odd[kind == "web"].mean()) < 0.1
+
+
 def test_a_given_limit_is_passed_as_seldom_as_any_and_never_moved() -> None:
     """Where what was spent would lie beyond it another row is drawn: a given limit cannot give way."""
     rng = np.random.default_rng(0)

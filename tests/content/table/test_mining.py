@@ -54,6 +54,67 @@ def test_what_was_planted_is_found_in_every_table(name: str, exceptions: float) 
         assert not lost, f"seed {seed}, {n} rows: missed {lost}"
 
 
+def charges(n: int, odd: float, seed: int) -> pa.Table:
+    """Columns of which each is a price with an intercept, of one column, of two, of a product, or of what else a tax is on."""
+    rng = np.random.default_rng(seed)
+    km, qty = np.round(rng.gamma(2, 3, n) + 0.3, 1), rng.integers(1, 12, n)
+    minutes = np.round(3 * km * rng.lognormal(0, 0.3, n) + 2).astype(int)
+    price, net, celsius = (
+        np.round(rng.lognormal(3, 0.6, n), 2),
+        np.round(rng.lognormal(4, 0.7, n), 2),
+        rng.normal(14, 9, n),
+    )
+    fee, post, celsius = rng.choice([0, 2.9, 4.9, 7.5], n), rng.choice([3.5, 5, 6.9], n), np.round(celsius, 1)
+
+    def but(y: np.ndarray, places: int = 2) -> np.ndarray:
+        y = np.round(y + 1e-9, places)
+        return np.where(rng.random(n) < odd, np.round(y * rng.uniform(0.5, 1.5, n) + rng.uniform(1, 3, n), places), y)
+
+    return pa.table(
+        {
+            "km": km,
+            "fare": but(3.9 + 2.1 * km),
+            "minutes": minutes,
+            "ride": but(2.5 + 1.35 * km + 0.28 * minutes),
+            "price": price,
+            "qty": qty,
+            "fee": fee,
+            "total": but(price * qty + fee),
+            "net": net,
+            "gross": but(1.19 * net + 4.95),
+            "post": post,
+            "taxed": but(1.19 * (net + post)),
+            "celsius": celsius,
+            "fahrenheit": but(1.8 * celsius + 32, 1),
+            "kind": rng.choice(["a", "b", "c"], n),
+        }
+    )
+
+
+@pytest.mark.parametrize(("n", "odd", "seed"), [(300, 0.0, 0), (1500, 0.03, 1), (6000, 0.1, 2)])
+def test_prices_with_a_constant_and_a_fee_are_found_as_they_were_worked_out(n: int, odd: float, seed: int) -> None:
+    read = Tables.read(charges(n, odd, seed), {}).records
+    every = discover(read.cells, read.facts.schema)
+    assert {one.text for one in every if one.form not in ("order", "dependency", "distance")} == {
+        "fare = 2.1 * km + 3.9",
+        "ride = round(1.35 * km + 0.28 * minutes + 2.5, 2)",
+        "total = price * qty + fee",
+        "gross = round(1.19 * net + 4.95, 2)",
+        "taxed = round(1.19 * net + 1.19 * post, 2)",
+        "fahrenheit = round(1.8 * celsius + 32, 1)",
+    }
+    assert all((one.exceptions > 0) == (odd > 0) for one in every if one.form in ("sum", "linear"))
+
+
+def test_whole_degrees_are_found_where_none_is_an_exception() -> None:
+    rng = np.random.default_rng(0)
+    celsius = np.round(rng.normal(14, 9, 800), 1)
+    whole = np.round(1.8 * celsius + 32 + 1e-9).astype(int)
+    assert [one.text for one in found(pa.table({"c": celsius, "f": whole}))] == ["f = round(1.8 * c + 32, 0)"]
+    near = whole + (rng.random(800) < 0.02)
+    assert [one for one in found(pa.table({"c": celsius, "f": near})) if one.form == "linear"] == []
+
+
 def test_independent_columns_have_no_relations() -> None:
     for seed in range(25):
         assert found(business.independent(np.random.default_rng(seed), 600), seed) == []

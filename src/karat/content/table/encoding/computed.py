@@ -16,6 +16,8 @@ from karat.content.table.encoding.scales import ENTRIES, Scale
 from karat.content.table.rules.expressions import Cells
 
 LARGEST = 2.0**62  # of a formula's result in units; what is beyond no 64 bits hold, and it is missing
+# exceptions that a bin of them is for, and bins at least: the rest of a row goes with its bin, and that of few rows is theirs
+EACH, FEWEST = 40, 2
 Coded = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -54,7 +56,8 @@ class Computed:
         own = np.isfinite(ticks) & (np.isnan(formula[0]) | odd & (len(formula) > 1))
         worked = np.isfinite(ticks) & ~own & ~odd
         alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
-        off = Scale.fit(away[odd], ENTRIES - 2, plain.whole) if odd.any() and len(formula) == 1 else None
+        bins = int(np.clip(odd.sum() // EACH, FEWEST, ENTRIES - 2))
+        off = Scale.fit(away[odd], bins, plain.whole) if odd.any() and len(formula) == 1 else None
         counts = tuple(np.bincount(which[worked], minlength=len(formula)).tolist())
         return replace(part, computed=counts, alone=alone, off=off, slack=slack, free=bool(odd.any()))
 

@@ -24,6 +24,7 @@ from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
 FEWEST = 20  # rows, below which nothing is looked for
+WORKED = ("equal", "sum", "linear", "product", "ratio")  # forms of formulas
 
 
 def discover(table: pa.Table, schema: Schema, seed: int = 0) -> list[Relation]:
@@ -123,7 +124,7 @@ def _relation(
 ) -> Relation | None:
     """The relation as all rows have it; None where too many of them break it."""
     exceptions = int(broken.sum())
-    if exceptions > evidence.most(rows):
+    if exceptions > evidence.most(rows, evidence.WORKED if form in WORKED else evidence.RARELY):
         return None
     first = tuple(int(i) for i in np.flatnonzero(broken)[:SHOWN])
     nearly = {"nearly": True} if exceptions and "rule" in constraint else {}

@@ -10,19 +10,20 @@ from math import lgamma, log
 import numpy as np
 
 RARELY = 0.05  # of the rows may break what holds nearly always
+WORKED = 0.12  # and a formula, which tells of each row to the last place whether it holds there
 ALPHA = 1e-4  # probability that one form of relation is found anywhere in a table in which there is none
 LESS = 0.2  # exceptions, at most this share of what unrelated columns would have
 FEWEST = 18  # rows in which a relation must be told
 
 
-def most(rows: int) -> int:
-    """The most exceptions among so many rows that a rate of `RARELY` gives but once in ten thousand samples."""
-    return int(RARELY * rows + 3.7 * np.sqrt(RARELY * (1 - RARELY) * rows) + 1)
+def most(rows: int, rate: float = RARELY) -> int:
+    """The most exceptions among so many rows that a `rate` gives but once in ten thousand samples."""
+    return int(rate * rows + 3.7 * np.sqrt(rate * (1 - rate) * rows) + 1)
 
 
-def few(exceptions: int, rows: int, chance: float) -> bool:
+def few(exceptions: int, rows: int, chance: float, rate: float = RARELY) -> bool:
     """Whether exceptions are few by themselves, and beside the share `chance` of unrelated columns."""
-    return rows >= FEWEST and exceptions <= most(rows) and exceptions <= LESS * chance * rows
+    return rows >= FEWEST and exceptions <= most(rows, rate) and exceptions <= LESS * chance * rows
 
 
 def log_tail(exceptions: int, rows: int, chance: float) -> float:

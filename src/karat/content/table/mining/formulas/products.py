@@ -11,11 +11,14 @@ import numpy as np
 
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import Number
+from karat.content.table.mining.formulas import sums
 from karat.content.table.mining.formulas.sums import GRAINS
 from karat.content.table.mining.formulas.worked import Formulas, Worked, enough, judged, slack_of
 from karat.content.table.mining.relation import quoted
 
 PROBE = 40  # rows in which products are looked for first
+ALIKE, BEST = 200, 3  # rows by which the products are chosen that may be part of a sum, and how many of them
+CLOSE = 0.7  # correlation of ranks with that sum
 
 
 Factor = tuple[str, np.ndarray, str]
@@ -30,11 +33,12 @@ def products(numbers: Sequence[Number], known: Formulas, without: set[str]) -> N
     factors = [(quoted(n.name), n.values, n.name) for n in numbers if n.name not in without]
     parts = [part for n in numbers if n.name not in without for part in _parts(n)]
     simple = [f for f in factors if not set(np.unique(f[1][~np.isnan(f[1])])) <= {0.0, 1.0}]
-    pairs: list[Expression] = [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a, b in combinations(factors, 2)]
-    pairs += [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a in simple for b in parts if a[2] != b[2]]
+    plain: list[Expression] = [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a, b in combinations(factors, 2)]
+    pairs = plain + [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a in simple for b in parts if a[2] != b[2]]
+    triples = _triples(simple, parts)
     forms: tuple[tuple[Literal["product", "ratio"], list[Expression]], ...] = (
         ("product", pairs),
-        ("product", _triples(simple, parts)),
+        ("product", triples),
         ("ratio", _quotients(simple)),
     )
     for form, tried in forms:  # of columns that are quotients of each other, the one printed most finely is worked out
@@ -44,6 +48,49 @@ def products(numbers: Sequence[Number], known: Formulas, without: set[str]) -> N
                 found = _product(form, target, given, numbers)
                 if found is not None:
                     known.add(found)
+        if tried is triples:  # before anything is a quotient of what a sum is made of
+            for some in (plain, pairs, triples):
+                _within_sums(numbers, known, without, some)
+
+
+def _within_sums(numbers: Sequence[Number], known: Formulas, without: set[str], tried: Sequence[Expression]) -> None:
+    """Adds to `known` the columns that are a product and something more: a fee, a constant, a tax on it."""
+    terms = [(quoted(n.name), n) for n in numbers if n.name not in without]
+    for target in numbers:
+        if target.name in known.lefts or target.decimals < 0:
+            continue
+        given = [
+            t for t in tried if target.name not in t[2] and not any(target.name in known.ancestors(n) for n in t[2])
+        ]
+        best = None
+        for text, value, names in _alike(target, given):
+            term = text, Number("\0".join(names), value, "number", 6, False)
+            own = [(t, n) for t, n in terms if n.name != target.name and target.name not in known.ancestors(n.name)]
+            found = sums.summed(target, [term, *own])
+            better = found is not None and (best is None or found.exceptions < best.exceptions)
+            best = found if better else best
+        if best is not None:
+            known.add(best)
+
+
+def _alike(target: Number, given: Sequence[Expression]) -> list[Expression]:
+    """The few products that go together with the column most closely, each more closely than any of its factors."""
+    rows = np.flatnonzero(~np.isnan(target.values))
+    if not given or len(rows) < evidence.FEWEST:
+        return []
+    rows = rows[np.linspace(0, len(rows) - 1, min(ALIKE, len(rows))).astype(np.int64)]
+    y = _standard(target.values[None, rows])[0]
+    close = np.abs(_standard(np.stack([value[rows] for _, value, _ in given])) @ y) / len(rows)
+    return [given[k] for k in np.argsort(-close, kind="stable")[:BEST] if close[k] >= CLOSE]
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """float64 [k, n]: the ranks of each of values [k, n], with mean 0 and variance 1; 0 of what is missing or one value."""
+    known = np.isfinite(values)
+    ranks = np.argsort(np.argsort(np.where(known, values, -np.inf), 1), 1).astype(np.float64)
+    many = np.maximum(known.sum(1, keepdims=True), 1)
+    ranks = np.where(known, ranks - (ranks * known).sum(1, keepdims=True) / many, 0.0)
+    return np.asarray(ranks / np.maximum(np.sqrt((ranks**2).sum(1, keepdims=True) / many), 1e-12))
 
 
 def _parts(number: Number) -> list[Factor]:
@@ -106,9 +153,10 @@ def _product(
     for k in np.flatnonzero(likely)[:200]:
         text, value, names = given[k]
         coarse = target.decimals >= 0 and target.spread < GRAINS * 2 * target.half
-        exact = slack_of(value, 0.0)
         with np.errstate(invalid="ignore"):
-            rounded = bool((np.abs(target.values - value) > exact).mean() > evidence.RARELY)
+            away = np.abs(target.values - value)
+            on, near = ((away <= slack_of(value, half)).sum() for half in (0.0, target.half))
+        rounded = bool(on < (1 - evidence.RARELY) * near)
         if rounded and coarse:
             continue
         right = f"round({text}, {target.decimals})" if rounded else text

@@ -22,6 +22,7 @@ UNITS, OFTEN = (
     0.01,
 )  # by which rounded parts may miss their whole, and share of the rows in which they miss it by so much
 GRAINS = 20  # units of the last decimal in a standard deviation, from which on a rounded result says something
+COARSE, MANY = 5, 200  # and from which on one does that so many rows keep without an exception
 
 
 def sums(
@@ -79,21 +80,56 @@ def shares(
             continue
         for text, number in terms:
             if number.name != target.name and _together(target, number):
-                one = _snapped(target, [(text, number)], True)
+                one = _sure(target, _snapped(target, [(text, number)], True))
                 found += [one] if one is not None else []
     for one in sorted(found, key=lambda w: (len(w.right) - len(max(w.names, key=len)), w.exceptions)):
         known.add(one)
-    for target in numbers:
-        if target.name not in known.lefts and _fine(target):
-            own = [(t, n) for t, n in terms if not _from(known, target.name, n)]
-            summed = _sum(target, own, True) or _rest(target, own)
-            if summed is not None:
-                known.add(summed)
+    by = {n.name: n for n in numbers}
+    found = [one for n in numbers if n.name not in known.lefts and (one := _rounded(n, terms, known)) is not None]
+    for one in sorted(found, key=lambda w: -_saved(w, by[w.left])):
+        again = one if known.add(one) else _rounded(by[one.left], terms, known) if one.left not in known.lefts else None
+        if again is not None and again is not one:
+            known.add(again)
+
+
+def _rounded(target: Number, terms: Sequence[tuple[str, Number]], known: Formulas) -> Worked | None:
+    """The column as a rounded sum of others, none of which is worked out from it."""
+    if not _fine(target):
+        return None
+    own = [(t, n) for t, n in terms if n.name != target.name and not _from(known, target.name, n)]
+    return _sure(target, _sum(target, own, True)) or _sure(target, _rest(target, own))
+
+
+def _saved(one: Worked, left: Number) -> float:
+    """How many nats less it takes to tell the column, which is the more of one that is printed finely. Of parts and a whole,
+    each rounded, a formula of any is a formula of the others, with coefficients that nobody wrote.
+    Of what only adds, each is alike."""
+    adds = all(abs(c) == 1 for c in (one.vector or {}).values())
+    grains = log(max(2.0, (1.0 if adds else left.spread) / (2 * left.half)))
+    digits = sum(map(str.isdigit, one.right)) - sum(map(str.isdigit, "".join(one.names)))
+    return (one.rows - one.exceptions) * grains - digits * log(10)
+
+
+def summed(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
+    """The column as a sum that needs the first of `terms`, exact or rounded."""
+    first = set(terms[0][1].name.split("\0"))
+    for rounded in (False, True)[: 1 + _fine(target)]:
+        one = _sure(target, _sum(target, terms, rounded))
+        if one is not None and first <= set(one.names):
+            return one
+    return None
 
 
 def _fine(target: Number) -> bool:
     """Whether a rounded result that is this column says something."""
-    return target.decimals >= 0 and target.spread >= GRAINS * 2 * target.half
+    coarse = COARSE if (~np.isnan(target.values)).sum() >= MANY else GRAINS
+    return target.decimals >= 0 and target.spread >= coarse * 2 * target.half
+
+
+def _sure(target: Number, found: Worked | None) -> Worked | None:
+    """The formula of a column, that of a coarse one only where no row is an exception: what nearly fits fits whole numbers."""
+    coarse = target.spread < GRAINS * 2 * target.half and found is not None and found.right.startswith("round(")
+    return None if found is None or coarse and found.exceptions else found
 
 
 def _from(known: Formulas, name: str, term: Number) -> bool:
@@ -151,6 +187,8 @@ def _rest(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
     sums, counts = np.unique(np.rint(total[~np.isnan(total)] / unit), return_counts=True)
     middle = sums[counts.argmax()]
     ends = sums[(counts >= OFTEN * counts.sum()) & (np.abs(sums - middle) <= UNITS)]
+    if not len(ends):
+        return None
     less = "".join(f" - {text}" for text, _ in pool)
     words = [f"{plain(round(end * unit, target.decimals))}{less}" for end in ends]
     value = middle * unit - np.sum([n.values for _, n in pool], 0)

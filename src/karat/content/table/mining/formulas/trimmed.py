@@ -11,7 +11,7 @@ import numpy as np
 from karat.content.table.mining import evidence
 from karat.content.table.mining.formulas.worked import ACTIVE
 
-TRIMMED = 0.08  # share of the rows that a fit leaves out
+TRIMMED = 0.16  # share of the rows that a fit leaves out
 STEPS, STARTS = 8, 6  # of concentration
 
 
@@ -21,7 +21,7 @@ def fitted(z: np.ndarray, y: np.ndarray, slack: np.ndarray) -> np.ndarray | None
     From all rows, then from a few drawn ones: each fit is followed by one to the rows that it misses least.
     """
     n, width = z.shape
-    fewest = n - evidence.most(n)
+    fewest = n - evidence.most(n, evidence.WORKED)
     rng = np.random.default_rng(n)
     kept = int(np.ceil(n * (1 - TRIMMED)))
     for start in range(1 + (STARTS if width <= 40 else 1)):

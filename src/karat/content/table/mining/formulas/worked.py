@@ -69,11 +69,11 @@ def judged(
     x, y = left.values[known], value[known]
     slack = slack_of(y, half)
     exceptions = int((np.abs(x - y) > slack).sum())
-    if exceptions > evidence.most(rows):
+    if exceptions > evidence.most(rows, evidence.WORKED):
         return None
     chance = 1 - evidence.share_within(x, y, slack)
     log_p = evidence.log_tail(exceptions, rows, chance) + tests
-    if not evidence.few(exceptions, rows, chance) or log_p > log(evidence.ALPHA):
+    if not evidence.few(exceptions, rows, chance, evidence.WORKED) or log_p > log(evidence.ALPHA):
         return None
     return Worked(form, left.name, right, tuple(names), rows, exceptions, chance, log_p / log(10), vector)
 
