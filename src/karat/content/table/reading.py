@@ -54,9 +54,8 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
     found = _schema(raw, options)
     cells = values.parse(raw, found)
     whole = raw.source == "csv" and raw.total is None and options.get("declared") is not True
-    if whole and (total := totals.summed(found, cells)):
-        said = totals.note(total, raw.cells.slice(len(raw.cells) - 1).to_pylist()[0])
-        raw = replace(raw, cells=raw.cells.slice(0, len(raw.cells) - 1), notes=(*raw.notes, said))
+    raw, less = _without_sums(raw, found, cells, options) if whole else (raw, False)
+    if less:
         found = _schema(raw, options)
         cells = values.parse(raw, found)
     first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
@@ -85,6 +84,22 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
         "doubt": raw.question,
     }
     return Contents(Table(cells.combine_chunks(), origin), facts=facts)
+
+
+def _without_sums(raw: Raw, found: Schema, cells: pa.Table, options: Mapping[str, Any]) -> tuple[Raw, bool]:
+    """The source without a last row of sums, or with what is to be said of it, as a person wants it; and whether it is less."""
+    wanted = options.get("totals")
+    if wanted not in (None, "keep", "drop"):
+        raise FitError(f"data.totals={wanted!r}: keep or drop was wanted.")
+    if wanted == "keep" or not len(raw.cells):
+        return raw, False
+    last = raw.cells.slice(len(raw.cells) - 1).to_pylist()[0]
+    names, sure = totals.summed(found, cells, last)
+    less = bool(names) and (sure or wanted == "drop")
+    if wanted == "drop" and not names:
+        raise DataError("data.totals=drop: no cell of the last row is the sum of those above it; leave it out.")
+    notes = (*raw.notes, totals.note(names, last, less)) if names else raw.notes
+    return replace(raw, cells=raw.cells.slice(0, len(raw.cells) - less), notes=notes), less
 
 
 def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:

@@ -67,7 +67,7 @@ class Tables(Conditioned, Declared, Discreet):
     sheets = ".html"
     glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
     settings = tuple(
-        "as series schema query table target protected learn rows encoding sheet declared discover".split()
+        "as series schema query table target protected learn rows encoding sheet declared discover totals".split()
     )
 
     origin: Origin
