@@ -70,6 +70,32 @@ def test_given_cells_stay_and_the_others_follow_them() -> None:
     assert (np.abs(made[:, 3] - 150) <= 8).mean() > 0.9
 
 
+@pytest.mark.parametrize("rows", [600, 2400], ids=["few", "many"])
+def test_the_others_follow_a_last_column_that_is_given(rows: int) -> None:
+    rng = np.random.default_rng(3)
+    kind = rng.integers(3, size=rows)
+    number, word = (4 * kind + rng.integers(8, size=rows)).clip(0, 15), (kind + (rng.random(rows) < 0.1)) % 3
+    x = np.stack([number, word, kind], 1)
+    model = fitted(Codes((16, 3, 3), (True, False, False)), torch.from_numpy(x))
+    for k in range(3):
+        given = torch.full((1000, 3), -1)
+        given[:, 2] = k
+        made = model.impute(given, torch.Generator().manual_seed(0)).numpy()
+        assert abs(made[:, 0].mean() - number[kind == k].mean()) < 0.6
+        assert abs((made[:, 1] == k).mean() - 0.9) < 0.06
+
+
+@pytest.mark.parametrize("rows", [600, 2400], ids=["few", "many"])
+def test_the_chances_of_all_rows_there_can_be_add_up_to_one(rows: int) -> None:
+    rng = np.random.default_rng(4)
+    x = np.stack([rng.integers(3, size=rows), rng.integers(4, size=rows)], 1)
+    x = np.column_stack([x, (x.sum(1) + (rng.random(rows) < 0.2)) % 2])
+    model = fitted(Codes((3, 4, 2), (False, True, False)), torch.from_numpy(x))
+    every = torch.cartesian_prod(torch.arange(3), torch.arange(4), torch.arange(2))
+    total = np.mean([float(model.losses(every, None, seed).neg().exp().sum()) for seed in range(20)])
+    assert abs(total - 1) < 0.03
+
+
 def test_rows_with_different_given_cells_are_each_completed() -> None:
     space, x = known()
     model = learned(Config())

@@ -18,6 +18,7 @@ from karat.stats.stratified import dealt
 
 SPLIT_VALUES = 24  # values of a feature without order that may be asked for one by one
 SHARP = 0.03  # of all rows, whose proposed group is none of their node's, beyond what is to be expected
+FAINT = 0.1  # of a row, by which a group that no donor at a node has is still possible there
 FEW = 5.0  # rows at a node that say little of who proposes groups there
 MOST = 100_000  # rows that a tree is grown on
 
@@ -167,16 +168,25 @@ class Donors:
         return np.asarray(self.ordered[_picked(self.at["start"][node], self.at["end"][node], rng, stratified)])
 
     def likelihood(
-        self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, rng: np.random.Generator
+        self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, alone: bool, rng: np.random.Generator
     ) -> np.ndarray:
-        """The chance float64 [n] of `codes` given their `groups`, at the nodes that a draw would stop at."""
-        node, low, high = self._climb(self.node(cells, rng), groups)
+        """The chance float64 [n] of `codes` at the nodes that a draw would stop at, given their `groups`, or, `alone`, of both."""
+        stop = self.node(cells, rng)
+        chance = self._group_chance(stop, groups) if alone else np.ones(len(codes))
+        node, low, high = self._climb(stop, groups)
         by_code = np.sort(self._code_key())
         offset = codes * self.count
         same = np.searchsorted(by_code, offset + self.at["end"][node]) - np.searchsorted(
             by_code, offset + self.at["start"][node]
         )
-        return np.asarray((same + 1e-3) / np.maximum(1, high - low + 1e-3))
+        return np.asarray(chance * (same + 1e-3) / np.maximum(1, high - low + 1e-3))
+
+    def _group_chance(self, node: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """The share [n] of the donors at each node that have the group, with `FAINT` of a row more that is spread as all are."""
+        root = np.zeros(len(node), np.int64)
+        (low, high), (first, last) = self._held(node, groups), self._held(root, groups)
+        total = self.at["end"][node] - self.at["start"][node]
+        return np.asarray((high - low + FAINT * (last - first + 1e-3) / self.count) / (total + FAINT))
 
     def _code_key(self) -> np.ndarray:
         return np.asarray(self.ordered * self.count + np.arange(self.count))

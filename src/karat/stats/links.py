@@ -176,13 +176,9 @@ class Link:
         """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""
         groups = self.group[codes]
         seen, asked = self._shown(cells, rng)
-        if self.alone:
-            assert self.donors is not None
-            chance = np.ones(len(codes))
-        else:
-            chance = self.tree.likelihood(seen, groups)
+        chance = np.ones(len(codes)) if self.alone else self.tree.likelihood(seen, groups)
         if self.donors is not None:
-            chance = chance * self.donors.likelihood(asked, groups, codes, rng)
+            chance = chance * self.donors.likelihood(asked, groups, codes, self.alone, rng)
         return np.where(self._apart(cells, groups), 0.0, chance) if self.never else chance
 
     def weights(self) -> dict[str, np.ndarray]:
