@@ -22,8 +22,8 @@ from karat.nets import quick
 from karat.nets.transformer import SingleSteps, Steps, Transformer
 from karat.space import BEGIN, END, MORE, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
 from karat.stats.cache import LONGEST, Cache, Recent
-from karat.stats.grams import Grams, digest
-from karat.stats.kneserney import KneserNey
+from karat.stats.ngrams.grams import Grams, digest
+from karat.stats.ngrams.kneserney import KneserNey
 
 COUNTED = 4_000_000  # codes at most that the prior counts
 NARROW = 512  # codes at most of which the net is told all the prior's logits

@@ -19,8 +19,8 @@ from karat.errors import FitError, RunError
 from karat.families.generator import PLAIN, Fitted, Sampling
 from karat.space import BEGIN, END, MORE, NOTHING, Space, Tokens
 from karat.stats.cache import SURE, Cache, Recent
-from karat.stats.grams import MOST, Grams
-from karat.stats.kneserney import KneserNey
+from karat.stats.ngrams.grams import MOST, Grams
+from karat.stats.ngrams.kneserney import KneserNey
 
 LONGEST = 8  # codes of an n-gram, where nothing else is asked for
 AT_ONCE = 256  # sequences drawn together

@@ -27,6 +27,7 @@ from karat.stats.donors import FEW_ROWS, MANY_ROWS, Pruning
 from karat.stats.links import Growth, Link, features
 from karat.stats.odds import Odds
 from karat.stats.particles import CROWD, by_given, resample
+from karat.stats.smooth import smoothed
 from karat.stats.stacking import Stacked
 
 LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
@@ -36,6 +37,13 @@ PLAIN_LEAF = 15  # where nothing is boosted or pruned
 PARTS = 3  # of the rows, each of which is left out once to see whether it comes out as often as those that are learned
 PARTED = 20_000  # rows, at most, that are parted so
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
+CLASSES, FEWEST = 32, 100  # of a last column that may be drawn first, at most, and rows at least
+TOLD, WELL = (
+    0.25,
+    0.4,
+)  # nats of such a class, and of all it has, that smooth functions of the others tell of unseen rows
+ALONE = 0.75  # of these, that the others tell each for itself
+FAINT = 0.01  # chance of a class, at least
 STACKED = 40  # columns, those drawn last, that boosted trees predict: seconds
 AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
@@ -138,7 +146,8 @@ class Model(Fitted, Stratified):
         given = self.config.context > 0
         few = len(cells) < self.config.small
         prune = self.config.prune
-        rest = _chain(information, self.config.context, few and prune and not given)
+        last = self._last(cells, information, rng) if few and prune and not given else 0
+        rest = _chain(information, self.config.context, last)
         pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
         stacked = STACKED if prune and self.config.boost and not (few and given) else 0
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
@@ -170,6 +179,27 @@ class Model(Fitted, Stratified):
             self.odds = self._compared(cells, many, plan.leaf, rng)
         self._stacked = {}
         yield 1.0
+
+    def _last(self, cells: np.ndarray, information: np.ndarray, rng: np.random.Generator) -> int:
+        """Where in the chain of a table of few rows its last column stands, which most often is what the others are to predict.
+
+        At the end (1), given them all. A class that the others tell well, and each for itself, comes first (-1): then what they
+        have of it does not fade on the way along the chain.
+        """
+        assert isinstance(self.space, Codes)
+        value, which, many = np.unique(cells[:, -1], return_inverse=True, return_counts=True)
+        share = many / len(cells)
+        entropy = float(-(share * np.log(share)).sum())
+        single = float(information[-1, :-1].sum())
+        sorts = not self.space.ordered[-1] and 1 < len(value) <= CLASSES and len(cells) >= FEWEST
+        if not sorts or entropy < TOLD or single < ALONE * entropy:
+            return 1
+        others = list(range(cells.shape[1] - 1))
+        seen, nominal = features(cells, others, self._nominal[:-1]), np.flatnonzero(self._nominal[:-1]).tolist()
+        _, told = smoothed(seen, nominal, np.eye(len(value))[which], rng.permutation(len(cells)) % PARTS, rng)
+        told = np.maximum(told, FAINT)
+        left = -np.log(told[np.arange(len(cells)), which] / told.sum(1)).mean()
+        return -1 if entropy - left >= max(TOLD, WELL * entropy) else 1
 
     def _linked(self, cells: np.ndarray, plan: Plan, rng: np.random.Generator) -> Iterator[float]:
         """Fits a link for each column of the chain."""
@@ -372,10 +402,10 @@ class Model(Fitted, Stratified):
         self.refusal = Refusal.restore(refusal, self.space.numel) if refusal else None
 
 
-def _chain(information: np.ndarray, context: int, few: bool) -> list[int]:
+def _chain(information: np.ndarray, context: int, last: int) -> list[int]:
     """The order of the columns behind the first `context`: what tells most of the others comes first.
 
-    Of few rows the last column of the table, which is most often what the others are to predict, is drawn given them all.
+    The last column of the table is drawn given them all where `last` is 1, and all given it where it is -1.
     """
     order = sorted(range(context, len(information)), key=lambda j: (-information[j].sum(), j))
-    return sorted(order, key=lambda j: j == len(information) - 1) if few else order
+    return sorted(order, key=lambda j: last * (j == len(information) - 1))

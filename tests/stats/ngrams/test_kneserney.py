@@ -12,9 +12,9 @@ from torch import Tensor
 
 from karat.errors import FitError, RunError
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Tokens
-from karat.stats import discounts
-from karat.stats.grams import Grams
-from karat.stats.kneserney import KneserNey
+from karat.stats.ngrams import discounts
+from karat.stats.ngrams.grams import Grams
+from karat.stats.ngrams.kneserney import KneserNey
 
 SPACE = Tokens(20, 12)
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from karat.errors import FitError, RunError
 from karat.space import BEGIN, END, MORE, NOTHING
-from karat.stats.discounts import CLASSES, SIZES, discounts, sizes, tuned
-from karat.stats.grams import Grams, Tree, digest, ending
+from karat.stats.ngrams.discounts import CLASSES, SIZES, discounts, sizes, tuned
+from karat.stats.ngrams.grams import Grams, Tree, digest, ending
 
 NEVER = 1e-13  # the chance of what cannot follow: its logarithm is finite, its mass nothing
 DENSE, DENSE_FOLDS = 2**23, 2**20  # chances kept as whole distributions of short contexts; of each fold

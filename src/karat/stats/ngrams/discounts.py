@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from karat.stats.grams import Grams, Tree, ending
+from karat.stats.ngrams.grams import Grams, Tree, ending
 
 SIZES = 12  # groups of contexts: not seen, then seen once, 2 to 3 times, 4 to 7, ...
 CLASSES = 4  # of counts: 1, 2, 3, more
