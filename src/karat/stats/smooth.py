@@ -24,8 +24,8 @@ ARRAYS = ("kinds", "middle", "scale", "landmarks", "width", "weights", "base")
 
 
 class Smooth:
-    """`at`: arrays. kinds [features]: 0 for one in order, else how many values are told apart; `middle`, `scale`
-    [columns]; `landmarks` [m, columns] in those units; `width`: of the kernel, 0 for a linear function; `weights`
+    """`at`: arrays. kinds [features]: 0 for one in order, else how many values are told apart, of which the first has no column;
+    `middle`, `scale` [columns]; `landmarks` [m, columns] in those units; `width`: of the kernel, 0 for a linear function; `weights`
     [columns + m, targets]; `base` [targets]."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -35,7 +35,8 @@ class Smooth:
     def fit(cls, features: np.ndarray, nominal: list[int], targets: np.ndarray, rng: np.random.Generator) -> Smooth:
         """The function of `features` [n, f] that is nearest to `targets` float64 [n, t]; `nominal`: features without order."""
         kinds = np.zeros(features.shape[1], np.int64)
-        kinds[nominal] = KINDS
+        for j in nominal:
+            kinds[j] = min(KINDS, max(2, int(features[:, j].max()) + 1))
         spread = _spread(features, kinds)
         middle, scale = spread.mean(0), spread.std(0)
         scale = np.where(scale > 0, scale, 1.0)
@@ -77,8 +78,8 @@ class Smooth:
     def restore(cls, weights: Mapping[str, np.ndarray], width: int, targets: int) -> Smooth:
         """The function of `width` features that gave `weights`; RunError where they cannot be one."""
         at = {name: np.asarray(weights[name]) for name in ARRAYS}
-        columns = int(np.where(at["kinds"] > 0, at["kinds"], 1).sum())
-        good = at["kinds"].shape == (width,) and bool(((at["kinds"] == 0) | (at["kinds"] == KINDS)).all())
+        columns = int(np.where(at["kinds"] > 0, at["kinds"] - 1, 1).sum())
+        good = at["kinds"].shape == (width,) and bool(np.isin(at["kinds"], (0, *range(2, KINDS + 1))).all())
         good = good and at["middle"].shape == at["scale"].shape == (columns,) and bool((at["scale"] > 0).all())
         good = good and at["landmarks"].ndim == 2 and at["landmarks"].shape[1] == columns and at["width"].shape == (1,)
         good = (
@@ -103,9 +104,9 @@ def smoothed(
 
 
 def _spread(features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """float64 [n, columns]: what is in order as it is, of the rest one column for each of its commonest values."""
+    """float64 [n, columns]: what is in order as it is, of the rest one column for each of its commonest values but the first."""
     parts = [
-        features[:, [j]] if not many else features[:, [j]] == np.arange(many)[None]
+        features[:, [j]] if not many else features[:, [j]] == np.arange(1, many)[None]
         for j, many in enumerate(kinds.tolist())
     ]
     return np.concatenate(parts, 1, dtype=np.float64) if parts else np.zeros((len(features), 0))
@@ -133,14 +134,14 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]
     value, vector = np.linalg.eigh(own.T @ own / n)
     value = value.clip(0)
     turned = own @ vector
-    square, along = turned**2, turned.T @ (y - level) / n
-    best, least = np.zeros((x.shape[1], y.shape[1])), np.full(y.shape[1], np.inf)
-    for penalty in PENALTIES:
-        shrunk = 1 / (value + penalty)
-        weights = shrunk[:, None] * along
-        open_ = np.maximum(1 - (square @ shrunk + 1) / n, 1e-6)  # 1 less what a row says of itself
-        loss = (((y - level - turned @ weights) / open_[:, None]) ** 2).mean(0)
-        better = loss < least
-        best[:, better] = vector @ weights[:, better]
-        least = np.where(better, loss, least)
-    return best, level - middle @ best, float(least.sum())
+    along = turned.T @ (y - level) / n
+    shrunk = 1 / (value[:, None] + PENALTIES)  # [columns, penalties]
+    weights = shrunk[:, :, None] * along[:, None]  # [columns, penalties, targets]
+    told = (turned @ weights.reshape(len(value), -1)).reshape(n, *weights.shape[1:])
+    own_say = np.minimum(
+        (turned**2 @ shrunk + 1) / n, 1 - 1e-6
+    )  # [n, penalties]: how much of a prediction is the row itself
+    loss = (((y - level)[:, None] - told) ** 2 / ((1 - own_say) ** 2)[:, :, None]).mean(0)
+    best = loss.argmin(0)
+    chosen = vector @ weights[:, best, np.arange(y.shape[1])]
+    return chosen, level - middle @ chosen, float(loss.min(0).sum())
