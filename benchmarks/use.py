@@ -13,8 +13,13 @@ seeds. `resampled` in place of a recipe draws from the real rows with replacemen
 `same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that
 lie nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is
 `default`, or a name with settings: `trees+model.leaf=40`; `default+together` draws its rows together, as `make` does by default,
-and not each for itself, and `default+4x` four times as many rows as were learned from. Rows are appended to --out as they
-come, and those that are there are not made again.
+and not each for itself, and `default+4x` four times as many rows as were learned from. A recipe that --env names is a peer
+in an environment of its own, by its script in `peers/` (`--recipes default smote arf --env arf=PYTHON`; what to install says
+published.py). One that has a size gets the CPU seconds that `default` took on the table, learning and drawing together, or with
+`tabularargn+defaults` its own; the rest run as they are. A peer that fails has a row that says so, and is behind there.
+
+Rows are appended to --out as they come, the smallest tables first, and those that are there are not made again. Last come the
+losses of each recipe and, where peers are among them, on how many tables the first recipe lost less than all of them.
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from published import peer
+from tables import Failed, Row
 
 import karat
 from karat.training import pace
@@ -39,6 +46,8 @@ PART = 0.7  # of the rows, to learn from
 MOST = 5_000  # rows of a table, of which more are left out
 WORDS = 40  # values of a column of words that learners are told apart
 LEARNERS = ("boosted", "forest", "linear")
+FLOOR = "resampled"
+LEANING = 0.6  # the share `nearer` above which a peer's rows lean on those learned from
 
 
 class Course:
@@ -182,7 +191,22 @@ def smote(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     return out
 
 
-OTHERS = {"resampled": resampled, "smote": smote}
+OTHERS = {FLOOR: resampled, "smote": smote}
+
+
+def foreign(
+    recipe: str, python: str, train: pd.DataFrame, seed: int, seconds: float | None
+) -> tuple[pd.DataFrame, float]:
+    """A peer's rows, as many as it learned from, and its CPU seconds, imports left out. Raises Failed."""
+    name = recipe.split("+")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        train.to_csv(place / "train.csv", index=False)
+        file, spent = peer(name, python, place / "train.csv", seed, place, len(train), seconds)[name]
+        rows = pd.read_parquet(file)
+    if short := set(train.columns) - set(rows.columns):
+        raise Failed(f"its rows have no {sorted(short)}")
+    return rows[list(train.columns)], spent["fit"] + spent["make"]
 
 
 def same(rows: pd.DataFrame, train: pd.DataFrame) -> float:
@@ -196,46 +220,110 @@ def same(rows: pd.DataFrame, train: pd.DataFrame) -> float:
     return float(np.mean([row in held for row in keys(rows)]))
 
 
-def examined(args: argparse.Namespace, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
-    """A row for each table, seed and recipe that is not among those `done`."""
-    for file in sorted(args.tables.glob("*.csv")):
+def examined(args: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
+    """A row for each table, seed and recipe that is not among `rows`, to which they are added."""
+    envs = dict(pair.split("=", 1) for pair in args.env)
+    for file in sorted(args.tables.glob("*.csv"), key=lambda file: (file.stat().st_size, file.name)):
         table = pd.read_csv(file)
         for seed in args.seeds:
-            wanted = [r for r in args.recipes if (file.stem, r, seed) not in done]
+            done = {r["recipe"] for r in rows if (r["table"], r["seed"]) == (file.stem, seed)}
+            wanted = [r for r in args.recipes if r not in done]
             if not wanted:
                 continue
             train, test = parted(table, seed)
             course = Course(train, test)
             real = {name: course.score(train, name, seed) for name in LEARNERS}
-            unseen = same(test, train)
+            start = {
+                "table": file.stem,
+                "seed": seed,
+                "rows": len(train),
+                "real": real,
+                "unseen same": same(test, train),
+            }
             for recipe in wanted:
-                rows, cpu = made(recipe, train, test, seed)
-                yield {
-                    "table": file.stem,
-                    "recipe": recipe,
-                    "seed": seed,
-                    "rows": len(train),
-                    "real": real,
-                    "made": {name: course.score(rows, name, seed) for name in LEARNERS},
-                    "same": same(rows, train),
-                    "unseen same": unseen,
-                    "nearer": course.nearer(rows, train, seed),
-                    "cpu": cpu,
-                    "processor": pace.processor(),
-                }
+                row = start | {"recipe": recipe, "processor": pace.processor()}
+                try:
+                    if (python := envs.get(recipe.split("+")[0])) is not None:
+                        took = [r["cpu"] for r in rows if (r["table"], r["recipe"]) == (file.stem, "default")]
+                        own = recipe.endswith("+defaults") or not took
+                        drawn, row["cpu"] = foreign(
+                            recipe, python, train, seed, None if own else statistics.median(took)
+                        )
+                    else:
+                        drawn, row["cpu"] = made(recipe, train, test, seed)
+                except Failed as failure:
+                    row["failed"] = str(failure)
+                else:
+                    row["made"] = {name: course.score(drawn, name, seed) for name in LEARNERS}
+                    row |= {"same": same(drawn, train), "nearer": course.nearer(drawn, train, seed)}
+                rows.append(row)
+                yield row
 
 
-def told(rows: list[dict[str, Any]], recipes: list[str]) -> list[str]:
+def lost(row: Row) -> float:
+    """The loss over learners, without end where there was nothing to teach."""
+    return statistics.mean(row["real"][x] - row["made"][x] for x in LEARNERS) if "made" in row else float("inf")
+
+
+def ranked(rows: list[Row], recipes: list[str], seeds: list[int], peers: list[str]) -> list[str]:
+    """The losses of the first recipe and of its peers on each table that all have tried, and on how many it lost less."""
+    first, out = recipes[0], []
+    every = {(r["table"], r["recipe"], r["seed"]): r for r in rows}
+    tables = [
+        name
+        for name in dict.fromkeys(r["table"] for r in rows)
+        if all((name, recipe, seed) in every for recipe in [first, *peers] for seed in seeds)
+    ]
+
+    def mean(table: str, recipe: str) -> float:
+        return statistics.mean(lost(every[table, recipe, seed]) for seed in seeds)
+
+    near = {
+        recipe: statistics.mean(r["nearer"] for r in rows if r["recipe"] == recipe and "nearer" in r)
+        for recipe in [first, *peers]
+        if any(r["recipe"] == recipe and "nearer" in r for r in rows)
+    }
+    out += ["\n| table | " + " | ".join([first, "rank", *peers]) + " |", "|---" * (3 + len(peers)) + "|"]
+    for name in tables:
+        losses = [mean(name, recipe) for recipe in [first, *peers]]
+        rank = 1 + sum(loss <= losses[0] for loss in losses[1:])
+        cells = [f"{loss:+.3f}" if loss < float("inf") else "failed" for loss in losses]
+        out.append("| " + " | ".join([name, cells[0], f"{rank} of {len(losses)}", *cells[1:]]) + " |")
+    leaning = [recipe for recipe in peers if near.get(recipe, 0.0) > LEANING]
+    groups = [("every peer", peers)]
+    if leaning:
+        groups.append((f"every peer but {', '.join(leaning)}", [recipe for recipe in peers if recipe not in leaning]))
+    groups += [(recipe, [recipe]) for recipe in peers]
+    for who, others in groups:
+        better = sum(all(mean(name, first) < mean(name, other) for other in others) for name in tables)
+        each = [
+            sum(
+                all(lost(every[name, first, seed]) < lost(every[name, other, seed]) for other in others)
+                for name in tables
+            )
+            for seed in seeds
+        ]
+        line = f"{first} lost less than {who} on {better} of {len(tables)} tables; by seed {', '.join(map(str, each))}"
+        if len(others) == 1 and others[0] in near:
+            line += f"; nearer {near[others[0]]:.3f}, {first} {near[first]:.3f}"
+        out.append(f"- {line}")
+    return out
+
+
+def told(rows: list[Row], recipes: list[str]) -> list[str]:
     """The lines of a table in Markdown for each recipe, the worst first, and one of all."""
     out = []
     for recipe in recipes:
-        mine = [r for r in rows if r["recipe"] == recipe]
+        mine = [r for r in rows if r["recipe"] == recipe and "made" in r]
+        out += [
+            f"{r['table']} {recipe} {r['seed']}: {r['failed']}" for r in rows if r["recipe"] == recipe and "failed" in r
+        ]
         if not mine:
             continue
         lines, losses, shares, nearer, spent = [], [], [], [], []
         for name in sorted({r["table"] for r in mine}):
             of = [r for r in mine if r["table"] == name]
-            by_seed = [statistics.mean(r["real"][x] - r["made"][x] for x in LEARNERS) for r in of]
+            by_seed = [lost(r) for r in of]
             by_learner = [statistics.mean(r["real"][x] - r["made"][x] for r in of) for x in LEARNERS]
             real = statistics.mean(r["real"][x] for r in of for x in LEARNERS)
             equal, unseen, near = (statistics.mean(r[key] for r in of) for key in ("same", "unseen same", "nearer"))
@@ -272,15 +360,18 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, required=True)
     parser.add_argument("--recipes", nargs="+", default=["default"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--env", nargs="*", default=[], help="NAME=PYTHON of each peer")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.is_file() else []
     rows = [json.loads(line) for line in lines]
-    for row in examined(args, {(r["table"], r["recipe"], r["seed"]) for r in rows}):
+    for row in examined(args, rows):
         with args.out.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
-        rows.append(row)
     print(f"processor: {pace.processor()}", *told(rows, args.recipes), sep="\n")
+    peers = [r for r in args.recipes[1:] if r.split("+")[0] in {"smote", *(pair.split("=")[0] for pair in args.env)}]
+    if peers:
+        print(*ranked(rows, args.recipes, args.seeds, peers), sep="\n")
 
 
 if __name__ == "__main__":
