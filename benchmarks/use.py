@@ -266,47 +266,44 @@ def lost(row: Row) -> float:
 
 
 def ranked(rows: list[Row], recipes: list[str], seeds: list[int], peers: list[str]) -> list[str]:
-    """The losses of the first recipe and of its peers on each table that all have tried, and on how many it lost less."""
-    first, out = recipes[0], []
+    """The losses of the first recipe and of its peers on each table, over the seeds that all of them have, and on how many
+    tables it lost less."""
+    first = recipes[0]
     every = {(r["table"], r["recipe"], r["seed"]): r for r in rows}
-    tables = [
-        name
+    tables = {
+        name: [seed for seed in seeds if all((name, recipe, seed) in every for recipe in [first, *peers])]
         for name in dict.fromkeys(r["table"] for r in rows)
-        if all((name, recipe, seed) in every for recipe in [first, *peers] for seed in seeds)
-    ]
-
-    def mean(table: str, recipe: str) -> float:
-        return statistics.mean(lost(every[table, recipe, seed]) for seed in seeds)
-
-    near = {
-        recipe: statistics.mean(r["nearer"] for r in rows if r["recipe"] == recipe and "nearer" in r)
-        for recipe in [first, *peers]
-        if any(r["recipe"] == recipe and "nearer" in r for r in rows)
     }
-    out += ["\n| table | " + " | ".join([first, "rank", *peers]) + " |", "|---" * (3 + len(peers)) + "|"]
-    for name in tables:
-        losses = [mean(name, recipe) for recipe in [first, *peers]]
-        rank = 1 + sum(loss <= losses[0] for loss in losses[1:])
+    tables = {name: of for name, of in tables.items() if of}
+
+    def mean(table: str, recipe: str, of: list[int]) -> float:
+        return statistics.mean(lost(every[table, recipe, seed]) for seed in of)
+
+    def better(others: list[str], of: dict[str, list[int]]) -> str:
+        ahead = [all(mean(name, first, at) < mean(name, other, at) for other in others) for name, at in of.items()]
+        return f"{sum(ahead)} of {len(ahead)}"
+
+    near = {}
+    for recipe in [first, *peers]:
+        shares = [every[name, recipe, seed].get("nearer") for name, of in tables.items() for seed in of]
+        near[recipe] = statistics.mean([share for share in shares if share is not None] or [0.0])
+    out = [f"\n| table | seeds | {first} | rank | {' | '.join(peers)} |", "|---" * (4 + len(peers)) + "|"]
+    for name, of in tables.items():
+        losses = [mean(name, recipe, of) for recipe in [first, *peers]]
         cells = [f"{loss:+.3f}" if loss < float("inf") else "failed" for loss in losses]
-        out.append("| " + " | ".join([name, cells[0], f"{rank} of {len(losses)}", *cells[1:]]) + " |")
-    leaning = [recipe for recipe in peers if near.get(recipe, 0.0) > LEANING]
-    groups = [("every peer", peers)]
-    if leaning:
-        groups.append((f"every peer but {', '.join(leaning)}", [recipe for recipe in peers if recipe not in leaning]))
-    groups += [(recipe, [recipe]) for recipe in peers]
-    for who, others in groups:
-        better = sum(all(mean(name, first) < mean(name, other) for other in others) for name in tables)
-        each = [
-            sum(
-                all(lost(every[name, first, seed]) < lost(every[name, other, seed]) for other in others)
-                for name in tables
-            )
-            for seed in seeds
-        ]
-        line = f"{first} lost less than {who} on {better} of {len(tables)} tables; by seed {', '.join(map(str, each))}"
-        if len(others) == 1 and others[0] in near:
+        rank = f"{1 + sum(loss <= losses[0] for loss in losses[1:])} of {len(losses)}"
+        out.append("| " + " | ".join([name, str(len(of)), cells[0], rank, *cells[1:]]) + " |")
+    out.append("")
+    free = [recipe for recipe in peers if near[recipe] <= LEANING]
+    groups = {"every peer": peers}
+    if free != peers:
+        groups[f"every peer that leans little (nearer {LEANING} at most)"] = free
+    for who, others in (groups | {recipe: [recipe] for recipe in peers}).items():
+        by_seed = [better(others, {name: [seed] for name, of in tables.items() if seed in of}) for seed in seeds]
+        line = f"- {first} lost less than {who} on {better(others, tables)} tables (by seed {', '.join(by_seed)})"
+        if len(others) == 1:
             line += f"; nearer {near[others[0]]:.3f}, {first} {near[first]:.3f}"
-        out.append(f"- {line}")
+        out.append(line)
     return out
 
 
