@@ -42,6 +42,7 @@ TOLD, WELL = (
     0.25,
     0.4,
 )  # nats of such a class, and of all it has, that smooth functions of the others tell of unseen rows
+FIFTHS = 5  # of the rows, each of which the others tell
 ALONE = 0.75  # of these, that the others tell each for itself
 FAINT = 0.01  # chance of a class, at least
 STACKED = 40  # columns, those drawn last, that boosted trees predict: seconds
@@ -196,7 +197,7 @@ class Model(Fitted, Stratified):
             return 1
         others = list(range(cells.shape[1] - 1))
         seen, nominal = features(cells, others, self._nominal[:-1]), np.flatnonzero(self._nominal[:-1]).tolist()
-        _, told = smoothed(seen, nominal, np.eye(len(value))[which], rng.permutation(len(cells)) % PARTS, rng)
+        _, told = smoothed(seen, nominal, np.eye(len(value))[which], rng.permutation(len(cells)) % FIFTHS, rng)
         told = np.maximum(told, FAINT)
         left = -np.log(told[np.arange(len(cells)), which] / told.sum(1)).mean()
         return -1 if entropy - left >= max(TOLD, WELL * entropy) else 1

@@ -25,8 +25,8 @@ ARRAYS = ("kinds", "middle", "scale", "landmarks", "width", "weights", "base")
 
 class Smooth:
     """`at`: arrays. kinds [features]: 0 for one in order, else how many values are told apart, of which the first has no column;
-    `middle`, `scale` [columns]; `landmarks` [m, columns] in those units; `width`: of the kernel, 0 for a linear function; `weights`
-    [columns + m, targets]; `base` [targets]."""
+    `middle`, `scale` [columns]; `landmarks` [m, features in order] in those units; `width`: of the kernel, 0 for a linear
+    function; `weights` [columns + m, targets]; `base` [targets]."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.at = {name: np.asarray(arrays[name]) for name in ARRAYS}
@@ -42,10 +42,10 @@ class Smooth:
         scale = np.where(scale > 0, scale, 1.0)
         x = ((spread - middle) / scale).clip(-FAR, FAR)
         many = min(LANDMARKS, int(len(x) / NEAR))
-        landmarks = x[np.sort(rng.permutation(len(x))[:many])]
+        landmarks = x[:, _in_order(kinds)][np.sort(rng.permutation(len(x))[:many])]
         apart = np.sqrt(np.median(_squared(landmarks, landmarks)[np.triu_indices(many, 1)])) if many > 1 else 0.0
         tried = [wide * apart for wide in (0.0, *(WIDTHS if apart > 0 else ()))]
-        fits = [_ridge(_mapped(x, landmarks, width), targets) for width in tried]
+        fits = [_ridge(_mapped(x, kinds, landmarks, width), targets) for width in tried]
         chosen = int(np.argmin([loss for *_, loss in fits]))
         width, (best, base, _) = tried[chosen], fits[chosen]
         return cls(
@@ -64,7 +64,9 @@ class Smooth:
         """float64 [n, targets], from 0 to 1."""
         at = self.at
         x = ((_spread(features, at["kinds"]) - at["middle"]) / at["scale"]).clip(-FAR, FAR)
-        return np.asarray((at["base"] + _mapped(x, at["landmarks"], float(at["width"][0])) @ at["weights"]).clip(0, 1))
+        return np.asarray(
+            (at["base"] + _mapped(x, at["kinds"], at["landmarks"], float(at["width"][0])) @ at["weights"]).clip(0, 1)
+        )
 
     def of(self, targets: list[int]) -> Smooth:
         """The same of some of its targets."""
@@ -81,7 +83,12 @@ class Smooth:
         columns = int(np.where(at["kinds"] > 0, at["kinds"] - 1, 1).sum())
         good = at["kinds"].shape == (width,) and bool(np.isin(at["kinds"], (0, *range(2, KINDS + 1))).all())
         good = good and at["middle"].shape == at["scale"].shape == (columns,) and bool((at["scale"] > 0).all())
-        good = good and at["landmarks"].ndim == 2 and at["landmarks"].shape[1] == columns and at["width"].shape == (1,)
+        good = (
+            good
+            and at["landmarks"].ndim == 2
+            and at["landmarks"].shape[1] == int((at["kinds"] == 0).sum())
+            and at["width"].shape == (1,)
+        )
         good = (
             good and at["weights"].shape == (columns + len(at["landmarks"]), targets) and at["base"].shape == (targets,)
         )
@@ -118,10 +125,15 @@ def _squared(x: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.asarray(out.clip(0))
 
 
-def _mapped(x: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
+def _in_order(kinds: np.ndarray) -> np.ndarray:
+    """bool [columns]: those of features in order, of which alone there are distances."""
+    return np.repeat(kinds == 0, np.where(kinds > 0, kinds - 1, 1))
+
+
+def _mapped(x: np.ndarray, kinds: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
     if not width:
         return x
-    return np.concatenate([x, np.exp(-_squared(x, landmarks) / (2 * width**2))], 1)
+    return np.concatenate([x, np.exp(-_squared(x[:, _in_order(kinds)], landmarks) / (2 * width**2))], 1)
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

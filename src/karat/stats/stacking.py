@@ -70,7 +70,8 @@ class Stacked:
     ) -> tuple[Stacked, np.ndarray]:
         """The predictors of `codes` [n] from `features` float32 [n, f], and their predictions for these rows, int64 [n, targets].
 
-        Of no target where the features tell nothing.   nominal: features without order.   ordered: whether codes have one.
+        Of no target where the features tell nothing.   nominal: features without order; where these are most, no smooth functions
+        are: on combinations of words that no row has, and drawn rows have, they are wild.   ordered: whether codes have one.
         Rows beyond `shape.most` are only predicted.
         """
         place = rng.permutation(len(codes))
@@ -78,7 +79,7 @@ class Stacked:
         targets = _targets(codes, ordered, *((SMOOTH_CLASSES, SMOOTH_RARE) if shape.smooth else (CLASSES, RARE)))
         smooth: list[Smooth] = []
         curved = np.zeros((len(codes), 0))
-        if shape.smooth and targets:
+        if shape.smooth and targets and 2 * len(nominal) <= features.shape[1]:
             smooth, curved = smoothed(features, nominal, np.stack(targets, 1), fold, rng)
         kept, share, boosters, predicted = [], [], [], []
         for j, target in enumerate(targets):
