@@ -106,6 +106,33 @@ def test_prices_with_a_constant_and_a_fee_are_found_as_they_were_worked_out(n: i
     assert all((one.exceptions > 0) == (odd > 0) for one in every if one.form in ("sum", "linear"))
 
 
+def test_products_of_many_and_hours_between_two_times_are_found() -> None:
+    rng, n = np.random.default_rng(3), 1200
+    length, width, height = (rng.integers(5, most, n) for most in (120, 80, 60))
+    months, seats = rng.choice([1, 3, 6, 12, 24], n), rng.geometric(0.4, n)
+    price, less = rng.choice([9.99, 19.99, 49.0], n), np.where(months >= 12, 0.1, 0.0)
+    start, pause = rng.choice(np.arange(420, 560, 15), n), rng.choice([0, 30, 45, 60], n)
+    work, rate = rng.choice(np.arange(240, 601, 15), n), rng.choice(np.arange(18, 40, 0.75), n)
+    hours, over = work / 60, np.maximum(work / 60 - 8, 0)
+    times = [pa.array(x.astype(np.int64) * 60_000_000).cast(pa.time64("us")) for x in (start, start + work + pause)]
+    sheet = {"start": times[0], "end": times[1], "pause": pause, "hours": hours, "over": over, "rate": rate}
+    parcels = {"length": length, "width": width, "height": height, "kg": np.round(length * width * height / 5000, 2)}
+    seated = {"price": price, "months": months, "seats": seats, "less": less}
+    sheet["pay"] = np.round(hours * rate + 0.5 * over * rate + 1e-9, 2)
+    seated["total"] = np.round(price * months * seats * (1 - less) + 1e-9, 2)
+    for table, wanted in (
+        (parcels, {"kg = round(0.0002 * length * width * height, 2)"}),
+        (seated, {"total = round(price * months * seats * (1 - less), 2)"}),
+        (sheet, {"hours = (end - start) / 3600 - pause / 60", "pay = round(hours * rate + 0.5 * over * rate, 2)"}),
+    ):
+        every = {
+            one.text
+            for one in found(pa.table({**table, "kind": rng.choice(["a", "b"], n)}))
+            if one.form in ("sum", "product")
+        }
+        assert every == wanted
+
+
 def test_whole_degrees_are_found_where_none_is_an_exception() -> None:
     rng = np.random.default_rng(0)
     celsius = np.round(rng.normal(14, 9, 800), 1)

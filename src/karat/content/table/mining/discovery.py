@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from karat.content.table.mining import dependencies, distances, evidence, groups, orders
 from karat.content.table.mining.columns import MOST_NUMBERS, ROWS, Columns, Number, sample_of
-from karat.content.table.mining.formulas import extremes, mixtures, products, sums
+from karat.content.table.mining.formulas import extremes, factors, mixtures, products, sums
 from karat.content.table.mining.formulas.worked import Formulas, Worked, equal
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
 from karat.content.table.rules.constraints import compile_rules
@@ -80,10 +80,16 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     equal(every, known)
     without = known.lefts - others
     numbers = [n for n in every if n.unit == "number"]
-    spans = list(_spans([n for n in every if n.unit == "moment" and n.name not in without]))
+    spans = [
+        s for unit in ("moment", "time") for s in _spans([n for n in every if n.unit == unit and n.name not in without])
+    ]
     sums.sums(numbers, known, without, spans)
     sums.shares(numbers, known, without, spans)
-    products.products(numbers, known, without)
+    tried = products.Products(numbers, without)
+    tried.plainly(known)
+    factors.factors(numbers, known, without)
+    tried.within_sums(known)
+    tried.quotients(known)
     mixtures.mixtures(every, known, without)
     return known
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import log
 from typing import Literal
@@ -18,82 +19,119 @@ from karat.content.table.mining.relation import quoted
 
 PROBE = 40  # rows in which products are looked for first
 ALIKE, BEST = 200, 3  # rows by which the products are chosen that may be part of a sum, and how many of them
-CLOSE = 0.7  # correlation of ranks with that sum
+CLOSE, CLOSER = 0.7, 0.3  # correlation with that sum, and of what else there is with the rest of it
 
 
 Factor = tuple[str, np.ndarray, str]
 Expression = tuple[str, np.ndarray, tuple[str, ...]]
 
 
-def products(numbers: Sequence[Number], known: Formulas, without: set[str]) -> None:
-    """Adds to `known` the columns that are a product of two or three others, or else a quotient, rounded to their decimals.
+class Products:
+    """The products and quotients that columns of a table may be, each with its value in every row.
 
-    A factor may also be 1 - x, 1 + x, of shares, or 1 - x / 100, 1 + x / 100, of percentages.
+    A factor may also be 1 - x, 1 + x, of shares, or 1 - x / 100, 1 + x / 100, of percentages.   without: columns that are none.
     """
-    factors = [(quoted(n.name), n.values, n.name) for n in numbers if n.name not in without]
-    parts = [part for n in numbers if n.name not in without for part in _parts(n)]
-    simple = [f for f in factors if not set(np.unique(f[1][~np.isnan(f[1])])) <= {0.0, 1.0}]
-    plain: list[Expression] = [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a, b in combinations(factors, 2)]
-    pairs = plain + [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a in simple for b in parts if a[2] != b[2]]
-    triples = _triples(simple, parts)
-    forms: tuple[tuple[Literal["product", "ratio"], list[Expression]], ...] = (
-        ("product", pairs),
-        ("product", triples),
-        ("ratio", _quotients(simple)),
-    )
-    for form, tried in forms:  # of columns that are quotients of each other, the one printed most finely is worked out
-        for target in sorted(numbers, key=lambda n: -n.decimals) if form == "ratio" else numbers:
+
+    def __init__(self, numbers: Sequence[Number], without: set[str]) -> None:
+        self.numbers, self.without = numbers, without
+        factors = [(quoted(n.name), n.values, n.name) for n in numbers if n.name not in without]
+        less = [part for n in numbers if n.name not in without for part in parts(n)]
+        self.simple = [f for f in factors if not set(np.unique(f[1][~np.isnan(f[1])])) <= {0.0, 1.0}]
+        self.plain = [(f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a, b in combinations(factors, 2)]
+        self.pairs = self.plain + [
+            (f"{a[0]} * {b[0]}", a[1] * b[1], (a[2], b[2])) for a in self.simple for b in less if a[2] != b[2]
+        ]
+        self.triples = _triples(self.simple, less)
+
+    def plainly(self, known: Formulas) -> None:
+        """Adds to `known` the columns that are a product of two or three others, rounded to their decimals."""
+        for tried in (self.pairs, self.triples):
+            self._each("product", self.numbers, tried, known)
+
+    def quotients(self, known: Formulas) -> None:
+        """Adds to `known` the quotients; of columns that are such of each other, the one printed most finely is worked out."""
+        self._each("ratio", sorted(self.numbers, key=lambda n: -n.decimals), _quotients(self.simple), known)
+
+    def _each(
+        self,
+        form: Literal["product", "ratio"],
+        targets: Sequence[Number],
+        tried: Sequence[Expression],
+        known: Formulas,
+    ) -> None:
+        for target in targets:
             if target.name not in known.lefts:
                 given = [t for t in tried if target.name not in t[2]]
-                found = _product(form, target, given, numbers)
+                found = _product(form, target, given, self.numbers)
                 if found is not None:
                     known.add(found)
-        if tried is triples:  # before anything is a quotient of what a sum is made of
-            for some in (plain, pairs, triples):
-                _within_sums(numbers, known, without, some)
+
+    def within_sums(self, known: Formulas) -> None:
+        """Adds to `known` the columns that are a product and something more: a fee, a constant, a tax on it, another product."""
+        terms = [(quoted(n.name), n) for n in self.numbers if n.name not in self.without]
+        for tried in (self.plain, self.pairs, self.triples):
+            for target in self.numbers:
+                if target.name in known.lefts or target.decimals < 0:
+                    continue
+                own = [(t, n) for t, n in terms if n.name != target.name and target.name not in known.ancestors(n.name)]
+                names = {n.name for _, n in own}
+                found = _within(target, own, [t for t in tried if names.issuperset(t[2])], tried is self.plain)
+                if found is not None:
+                    known.add(found)
 
 
-def _within_sums(numbers: Sequence[Number], known: Formulas, without: set[str], tried: Sequence[Expression]) -> None:
-    """Adds to `known` the columns that are a product and something more: a fee, a constant, a tax on it."""
-    terms = [(quoted(n.name), n) for n in numbers if n.name not in without]
-    for target in numbers:
-        if target.name in known.lefts or target.decimals < 0:
-            continue
-        given = [
-            t for t in tried if target.name not in t[2] and not any(target.name in known.ancestors(n) for n in t[2])
-        ]
-        best = None
-        for text, value, names in _alike(target, given):
-            term = text, Number("\0".join(names), value, "number", 6, False)
-            own = [(t, n) for t, n in terms if n.name != target.name and target.name not in known.ancestors(n.name)]
-            found = sums.summed(target, [term, *own])
-            better = found is not None and (best is None or found.exceptions < best.exceptions)
-            best = found if better else best
-        if best is not None:
-            known.add(best)
+def _within(
+    target: Number, own: Sequence[tuple[str, Number]], given: Sequence[Expression], twice: bool
+) -> Worked | None:
+    """The best sum of `own` columns and one of the products `given`, or, where `twice`, two of them."""
+    best = None
+    for first in _alike(target, given):
+        some = [sums.summed(target, [_term(first), *own])]
+        if twice and some[0] is None and (rest := _rest(target, first)) is not None:
+            others = [t for t in given if t[2] != first[2]]
+            some = [sums.summed(target, [_term(first), _term(t), *own]) for t in _alike(rest, others, False)]
+        for one in some:
+            best = one if one is not None and (best is None or one.exceptions < best.exceptions) else best
+    return best
 
 
-def _alike(target: Number, given: Sequence[Expression]) -> list[Expression]:
-    """The few products that go together with the column most closely, each more closely than any of its factors."""
+def _term(one: Expression) -> tuple[str, Number]:
+    return one[0], Number("\0".join(one[2]), one[1], "number", 6, False)
+
+
+def _rest(target: Number, first: Expression) -> Number | None:
+    """What a product leaves of a column, taken as often as it fits best."""
+    known = ~(np.isnan(target.values) | np.isnan(first[1]))
+    if known.sum() < evidence.FEWEST or first[1][known].std() == 0:
+        return None
+    slope, constant = np.polyfit(first[1][known], target.values[known], 1)
+    return replace(target, values=target.values - slope * first[1] - constant)
+
+
+def _alike(target: Number, given: Sequence[Expression], ranked: bool = True) -> list[Expression]:
+    """The few products that go together with the column most closely, by their ranks or, where most may be 0, by their values."""
     rows = np.flatnonzero(~np.isnan(target.values))
     if not given or len(rows) < evidence.FEWEST:
         return []
     rows = rows[np.linspace(0, len(rows) - 1, min(ALIKE, len(rows))).astype(np.int64)]
-    y = _standard(target.values[None, rows])[0]
-    close = np.abs(_standard(np.stack([value[rows] for _, value, _ in given])) @ y) / len(rows)
-    return [given[k] for k in np.argsort(-close, kind="stable")[:BEST] if close[k] >= CLOSE]
+    y = _standard(target.values[None, rows], ranked)[0]
+    close = np.abs(_standard(np.stack([value[rows] for _, value, _ in given]), ranked) @ y) / len(rows)
+    least = CLOSE if ranked else CLOSER
+    return [given[k] for k in np.argsort(-close, kind="stable")[:BEST] if close[k] >= least]
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    """float64 [k, n]: the ranks of each of values [k, n], with mean 0 and variance 1; 0 of what is missing or one value."""
+def _standard(values: np.ndarray, ranked: bool) -> np.ndarray:
+    """float64 [k, n]: the values, or the ranks, of each of `values` [k, n], with mean 0 and variance 1; 0 of what is missing."""
     known = np.isfinite(values)
-    ranks = np.argsort(np.argsort(np.where(known, values, -np.inf), 1), 1).astype(np.float64)
+    if ranked:
+        values = np.argsort(np.argsort(np.where(known, values, -np.inf), 1), 1).astype(np.float64)
+    values = np.where(known, values, 0.0)
     many = np.maximum(known.sum(1, keepdims=True), 1)
-    ranks = np.where(known, ranks - (ranks * known).sum(1, keepdims=True) / many, 0.0)
-    return np.asarray(ranks / np.maximum(np.sqrt((ranks**2).sum(1, keepdims=True) / many), 1e-12))
+    values = np.where(known, values - values.sum(1, keepdims=True) / many, 0.0)
+    return np.asarray(values / np.maximum(np.sqrt((values**2).sum(1, keepdims=True) / many), 1e-12))
 
 
-def _parts(number: Number) -> list[Factor]:
+def parts(number: Number) -> list[Factor]:
     """1 - x and 1 + x, where x is a share or a percentage."""
     values = number.values[~np.isnan(number.values)]
     low, high = values.min(), values.max()
@@ -162,12 +200,12 @@ def _product(
         right = f"round({text}, {target.decimals})" if rounded else text
         found = judged(form, target, right, names, value, target.half if rounded else 0.0, tests)
         better = found is not None and (best is None or found.exceptions < best.exceptions)
-        if found is not None and better and all(_acts(found, target, value, by[name]) for name in names):
+        if found is not None and better and all(acts(found, target, value, by[name]) for name in names):
             best = found
     return best
 
 
-def _acts(found: Worked, target: Number, value: np.ndarray, factor: Number) -> bool:
+def acts(found: Worked, target: Number, value: np.ndarray, factor: Number) -> bool:
     """Whether a factor is needed: the product holds where it is not as it mostly is, and not nothing."""
     known = ~(np.isnan(target.values) | np.isnan(value) | np.isnan(factor.values))
     values, counts = np.unique(factor.values[known], return_counts=True)

@@ -62,11 +62,12 @@ def _turned(one: Worked, numbers: Sequence[Number]) -> Worked:
     return one
 
 
-def _preference(one: Worked) -> tuple[int, int, bool]:
-    """Few exceptions first, then few terms, then such as only add whole columns."""
+def _preference(one: Worked) -> tuple[int, int, bool, float]:
+    """Few exceptions first, then few terms, then such as only add whole columns, then what is least likely by chance: hours are
+    worked out from a break, and not the break, of four lengths, from the hours."""
     assert one.vector is not None
     adds = all(c == 1 for name, c in one.vector.items() if name != one.left)
-    return one.exceptions, len(one.names), not adds
+    return one.exceptions, len(one.names), not adds, 0.0 if adds else -one.chance
 
 
 def shares(
@@ -225,10 +226,10 @@ def _snapped(target: Number, pool: Sequence[tuple[str, Number]], rounded: bool) 
     rest, reach = y[good].copy(), max(half, 1e-9 * max(1.0, float(np.abs(y).max())))
     for j in range(len(pool)):  # each in turn, the others fitted to what is left
         w = np.linalg.lstsq(z[good][:, j:], rest, rcond=None)[0]
-        coefficients[j] = _shortest(w[0] / scale[j], 4 * reach / scale[j] / np.sqrt(good.sum()))
+        coefficients[j] = shortest(w[0] / scale[j], 4 * reach / scale[j] / np.sqrt(good.sum()))
         rest -= coefficients[j] * (x[good, j] - middle[j])
     rest = y[good] - x[good] @ coefficients
-    constant = _shortest((rest.max() + rest.min()) / 2, reach)
+    constant = shortest((rest.max() + rest.min()) / 2, reach)
     if not coefficients.all():
         return None
     text, value = _spelled(pool, coefficients, constant)
@@ -250,7 +251,7 @@ def _snapped(target: Number, pool: Sequence[tuple[str, Number]], rounded: bool) 
     return _snapped(target, fewer, rounded) if fewer else None
 
 
-def _shortest(x: float, error: float) -> float:
+def shortest(x: float, error: float) -> float:
     """The number with the fewest decimals within `error` of x, or one by a whole number where that is shorter."""
     for places in range(13):
         near = round(x, places)

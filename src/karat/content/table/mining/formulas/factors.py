@@ -1,0 +1,107 @@
+"""Columns that are the product of any number of others and a constant, rounded: a volume divided by 5,000, seats times months
+times a price less a rebate.
+
+Their logarithms are a sum, of which the coefficients are whole: so no product has to be tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+import numpy as np
+
+from karat.content.table.mining import evidence
+from karat.content.table.mining.columns import Number
+from karat.content.table.mining.formulas.products import Expression, acts, parts
+from karat.content.table.mining.formulas.sums import GRAINS, shortest, times
+from karat.content.table.mining.formulas.trimmed import eliminated, fitted
+from karat.content.table.mining.formulas.worked import NEAR, Formulas, Worked, judged, slack_of
+from karat.content.table.mining.relation import quoted
+
+MOST = 6  # factors
+POOL = 60  # columns, and what 1 plus or minus a share is, that may be factors
+ROWS = 400
+POSITIVE = 0.5  # of the rows, in which a factor must be above 0
+FINE = 400.0  # halves of a last decimal, from which on a value tells a factor
+WHOLE = 0.05  # from 1, that the coefficient of a logarithm may lie
+
+
+def factors(numbers: Sequence[Number], known: Formulas, without: set[str]) -> None:
+    """Adds to `known` the columns that are a product of two or more others and a constant."""
+    pool: list[Expression] = [(quoted(n.name), n.values, (n.name,)) for n in numbers if n.name not in without]
+    rebates = [(text, value, (name,)) for n in numbers if n.name not in without for text, value, name in parts(n)]
+    pools = [[t for t in pool if _positive(t[1])]]
+    pools += (
+        [[*pools[0], *(t for t in rebates if t[0].startswith(f"(1{sign}"))] for sign in (" - ", " + ")]
+        if rebates
+        else []
+    )
+    by = {n.name: n for n in numbers}
+    for target in numbers:
+        if target.name in known.lefts or target.decimals < 0 or not _positive(target.values):
+            continue
+        for pool in pools:
+            own = [t for t in pool if t[2][0] != target.name and target.name not in known.ancestors(t[2][0])]
+            found = _factored(target, own[:POOL], by)
+            if found is not None and known.add(found):
+                break
+
+
+def _positive(values: np.ndarray) -> bool:
+    """Whether a column is above 0 in enough rows."""
+    return bool((np.nan_to_num(values) > 0).mean() >= POSITIVE)
+
+
+def _factored(target: Number, pool: Sequence[Expression], by: dict[str, Number]) -> Worked | None:
+    """The column as a product of some of the pool."""
+    there = np.nan_to_num(target.values) > 0
+    if len(pool) < 2 or not there.any():
+        return None
+    least = min(FINE * target.half, float(np.median(target.values[there])))
+    there &= np.nan_to_num(target.values) >= least  # where rounding is little
+    gone = np.stack([~(np.nan_to_num(value) > 0) for _, value, _ in pool])
+    pool = [t for t, absent in zip(pool, gone, strict=True) if absent[there].mean() < 0.3]
+    rows = (
+        np.flatnonzero(there & ~np.any([~(np.nan_to_num(value) > 0) for _, value, _ in pool], 0)) if pool else there[:0]
+    )
+    if len(pool) < 2 or len(rows) < max(2 * evidence.FEWEST, 2 * len(pool)):
+        return None
+    rows = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(np.int64)]
+    y, x = np.log(target.values[rows]), np.stack([np.log(value[rows]) for _, value, _ in pool], 1)
+    z = np.concatenate([(x - x.mean(0)) / np.maximum(x.std(0), 1e-12), np.ones((len(y), 1))], 1)
+    slack = (1.5 * target.half + NEAR) / target.values[rows] + 1e-8
+    weight, even = slack.min() / slack, np.full(len(y), slack.min())  # each row counts as its rounding lets it
+    z = z * weight[:, None]
+    good = fitted(z, y * weight, even)
+    columns = None if good is None else eliminated(z, y * weight, even, good)
+    if good is None or columns is None or not 2 <= len(columns) - 1 <= MOST:
+        return None
+    some = np.concatenate([x[:, columns[:-1]], np.ones((len(y), 1))], 1)[good] * weight[good, None]
+    w = np.linalg.lstsq(some, (y * weight)[good], rcond=None)[0][:-1]
+    chosen = [pool[j] for j in columns[:-1]]
+    if (np.abs(w - 1) > WHOLE).any() or len({t[2][0] for t in chosen}) < len(chosen):
+        return None
+    return _told(target, chosen, rows[good], by)
+
+
+def _told(target: Number, chosen: Sequence[Expression], rows: np.ndarray, by: dict[str, Number]) -> Worked | None:
+    """The product of the chosen with the shortest constant that fits the `rows`."""
+    value = np.prod([value for _, value, _ in chosen], 0)
+    low = ((target.values[rows] - target.half - NEAR) / value[rows]).max()
+    high = ((target.values[rows] + target.half + NEAR) / value[rows]).min()
+    c = shortest((low + high) / 2, max((high - low) / 2, 1e-12 * abs(high)))
+    if not c > 0:
+        return None
+    text = times(" * ".join(text for text, _, _ in chosen), c)
+    value, names = c * value, [names[0] for _, _, names in chosen]
+    with np.errstate(invalid="ignore"):
+        away = np.abs(target.values - value)
+        on, near = ((away <= slack_of(value, half)).sum() for half in (0.0, target.half))
+    rounded = bool(on < (1 - evidence.RARELY) * near)
+    if rounded and target.spread < GRAINS * 2 * target.half:
+        return None
+    right = f"round({text}, {target.decimals})" if rounded else text
+    tests = log(5000) + len(chosen) * log(2 * max(2, len(by)))
+    found = judged("product", target, right, names, value, target.half if rounded else 0.0, tests)
+    return found if found is not None and all(acts(found, target, value, by[name]) for name in names) else None
