@@ -290,6 +290,31 @@ def test_a_dependency_goes_with_a_pair_that_was_seen() -> None:
     assert back.pairs.names == ("x", "y") and not back.nearly
 
 
+def test_a_number_between_two_that_go_with_the_same_goes_with_it_too() -> None:
+    """A rebate by pieces, of which not every number was sold; and the prices of articles by number, which are no steps."""
+    rng, n = np.random.default_rng(4), 1500
+    pieces = rng.choice(np.flatnonzero(rng.random(400) < 0.5) + 1, n)
+    table = pa.table(
+        {
+            "pieces": pieces,
+            "less": np.select([pieces >= 200, pieces >= 50, pieces >= 10], [15, 10, 5], 0),
+            "article": pieces[::-1],
+            "price": (7919 * pieces[::-1]) % 1000,
+            "kind": rng.choice(["a", "b"], n),
+        }
+    )
+    codec, _ = learned(table)
+    step = next(x for x in codec.layout.lookups if x.pairs.names == ("pieces", "less"))
+    for lookup in (x for x in codec.layout.lookups if x is not step):
+        rows, _ = lookup._between({name: table[name].combine_chunks() for name in table.column_names})
+        assert not len(rows), lookup.pairs.names
+    asked = np.arange(1, int(pieces.max()) + 1)
+    cells = {"pieces": pa.array(asked), "less": pa.array(np.full(len(asked), 5))}
+    made = step.mended(cells, rng).to_numpy()
+    right = np.select([asked >= 200, asked >= 50, asked >= 10], [15, 10, 5], 0)
+    assert (made != right)[pieces.min() :].mean() < 0.05, "but for those beside a step"
+
+
 def test_a_distance_is_coded_from_either_column_and_keeps_within_what_was_declared() -> None:
     rng = np.random.default_rng(8)
     a = rng.integers(0, 5000, 400)

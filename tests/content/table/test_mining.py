@@ -123,12 +123,20 @@ def test_products_of_many_and_hours_between_two_times_are_found() -> None:
     for table, wanted in (
         (parcels, {"kg = round(0.0002 * length * width * height, 2)"}),
         (seated, {"total = round(price * months * seats * (1 - less), 2)"}),
-        (sheet, {"hours = (end - start) / 3600 - pause / 60", "pay = round(hours * rate + 0.5 * over * rate, 2)"}),
+        ({"hours": hours, "over": over}, {"over = max(0, hours - 8)"}),
+        (
+            sheet,
+            {
+                "over = max(0, hours - 8)",
+                "hours = (end - start) / 3600 - pause / 60",
+                "pay = round(hours * rate + 0.5 * over * rate, 2)",
+            },
+        ),
     ):
         every = {
             one.text
             for one in found(pa.table({**table, "kind": rng.choice(["a", "b"], n)}))
-            if one.form in ("sum", "product")
+            if one.form in ("sum", "product", "extreme")
         }
         assert every == wanted
 
