@@ -12,10 +12,12 @@ import pyarrow.csv
 import pytest
 
 import karat
+from karat.content.table.encoding.coding import flat
 from karat.content.table.mining.columns import MOST, MOST_NUMBERS
 from karat.content.table.mining.discovery import discover
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.rules.expressions import Cells, months_after
 from karat.content.table.schema.columns import Schema
 from karat.content.table.tables import Tables
 
@@ -139,6 +141,54 @@ def test_products_of_many_and_hours_between_two_times_are_found() -> None:
             if one.form in ("sum", "product", "extreme")
         }
         assert every == wanted
+
+
+def test_begun_steps_and_whole_months_are_found_and_kept() -> None:
+    rng, n = np.random.default_rng(4), 1500
+    kg, minutes = np.round(rng.lognormal(1, 1, n), 2), rng.integers(1, 700, n)
+    days, months = 19_000 + rng.integers(0, 800, n), rng.choice([1, 3, 6, 12, 24], n)
+    start = days.astype("datetime64[D]")
+    first = (start.astype("datetime64[M]") + months).astype("datetime64[D]")
+    last = (start.astype("datetime64[M]") + months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+    end = np.minimum(first + (start - start.astype("datetime64[M]").astype("datetime64[D]")), last)
+    table = pa.table(
+        {
+            "kg": kg,
+            "billed": np.ceil(np.round(kg * 2, 6)) / 2,
+            "minutes": minutes,
+            "hours": -(-minutes // 60),
+            "start": pa.array(start),
+            "months": months,
+            "end": pa.array(end),
+            "until": pa.array(end - np.timedelta64(1, "D")),
+            "kind": rng.choice(["a", "b"], n),
+        }
+    )
+    codec = Tables.fit(Tables.read(table, {}), np.arange(n))
+    every = {one.text for one in codec.found if one.form in ("linear", "sum", "equal", "distance", "mixture")}
+    assert {"billed = round_up(kg / 0.5) * 0.5", "hours = round_up(minutes / 60)"} <= every
+    assert {"end = until + 1", "until = add_months(start, months) - 1"} <= every and len(every) == 4, every
+    rules = codec.layout.rules
+    assert {formula.left for formula in rules.formulas} == {"billed", "hours", "end", "until"}
+    assert not any(
+        bad.any() for bad in rules.broken(Cells({name: flat(table[name]) for name in table.column_names})).values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "months", "wanted"),
+    [
+        ("2024-01-31", 1, "2024-02-29"),
+        ("2023-01-31", 1, "2023-02-28"),
+        ("2024-02-29", 12, "2025-02-28"),
+        ("2024-03-14", -3, "2023-12-14"),
+    ],
+)
+def test_months_are_added_as_calendars_do(days: str, months: int, wanted: str) -> None:
+    at = np.array([days, days], "datetime64[D]").astype(np.float64) + np.array([0.0, 0.25])
+    out = months_after(at, np.array([months, months], np.float64))
+    assert (out == np.datetime64(wanted).astype(np.float64) + np.array([0.0, 0.25])).all()
+    assert np.isnan(months_after(np.array([np.nan, 1.0, 1e300]), np.array([1.0, np.nan, 1e300]))).all()
 
 
 def test_whole_degrees_are_found_where_none_is_an_exception() -> None:

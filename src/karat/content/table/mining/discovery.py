@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from karat.content.table.mining import dependencies, distances, evidence, groups, orders
 from karat.content.table.mining.columns import MOST_NUMBERS, ROWS, Columns, Number, sample_of
-from karat.content.table.mining.formulas import extremes, factors, mixtures, products, sums
+from karat.content.table.mining.formulas import calendar, extremes, factors, mixtures, products, steps, sums
 from karat.content.table.mining.formulas.worked import Formulas, Worked, equal
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
 from karat.content.table.rules.constraints import compile_rules
@@ -79,6 +79,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     others = known.lefts
     equal(every, known)
     without = known.lefts - others
+    calendar.terms(every, known, without)
     numbers = [n for n in every if n.unit == "number"]
     spans = [
         s for unit in ("moment", "time") for s in _spans([n for n in every if n.unit == unit and n.name not in without])
@@ -90,6 +91,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     factors.factors(numbers, known, without)
     tried.within_sums(known)
     tried.quotients(known)
+    steps.steps(numbers, known, without, spans)
     mixtures.mixtures(every, known, without)
     return known
 

@@ -41,17 +41,24 @@ def orders(columns: Columns, explained: Collection[frozenset[str]]) -> list[Orde
     """
     numbers = list(columns.numbers.values())
     tests = max(1, len(numbers) * (len(numbers) - 1))
-    found = []
+    found, given = list[Ordered](), list[Ordered]()
     for i, a in enumerate(numbers):
         for b in numbers[i + 1 :]:
-            if a.unit != b.unit or any({a.name, b.name} <= group for group in explained):
-                continue
             both = ~(np.isnan(a.values) | np.isnan(b.values))
-            if both.sum() >= evidence.FEWEST:
-                x, y = a.values[both], b.values[both]
+            if a.unit != b.unit or both.sum() < evidence.FEWEST:
+                continue
+            x, y = a.values[both], b.values[both]
+            if any({a.name, b.name} <= group for group in explained):
+                given += [Ordered(p.name, q.name, False, len(x), 0, 0.0, 0.0) for p, q in _least(a, b, x, y)]
+            else:
                 one = ordered(a, b, x, y, tests) or ordered(b, a, y, x, tests)
                 found += [one] if one is not None else []
-    return _reduced(found, columns)
+    return _reduced(found, columns, given)
+
+
+def _least(a: Number, b: Number, x: np.ndarray, y: np.ndarray) -> list[tuple[Number, Number]]:
+    """The two columns as the one is never above the other, if it is not."""
+    return [(a, b)] if (x <= y).all() else [(b, a)] if (y <= x).all() else []
 
 
 def ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int) -> Ordered | None:
@@ -110,9 +117,10 @@ def _step(low: Number, high: Number) -> float:
     return float(10.0 ** -max(low.decimals, high.decimals))
 
 
-def _reduced(found: Sequence[Ordered], columns: Columns) -> list[Ordered]:
-    """The orders without those that follow from two others, as far as what lies between them is hardly ever missing."""
-    by = {(o.low, o.high): o for o in found}
+def _reduced(found: Sequence[Ordered], columns: Columns, given: Sequence[Ordered]) -> list[Ordered]:
+    """The orders without those that follow from two others, found or `given` by formulas, as far as what lies between them is
+    hardly ever missing."""
+    by = {(o.low, o.high): o for o in (*given, *found)}
     out = []
     for order in found:
         between = [c for c in columns.numbers if (order.low, c) in by and (c, order.high) in by]

@@ -35,7 +35,7 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[np.ndarray, np.ndarray], np.nd
     ast.Mult: np.multiply,
     ast.Div: np.divide,
 }
-FUNCTIONS = ("round", "min", "max", "abs")
+FUNCTIONS = ("round", "round_up", "round_down", "min", "max", "abs", "add_months")
 NEAR = 1e-9  # relative difference below which two computed numbers are equal
 
 
@@ -112,6 +112,36 @@ def cells_of(table: pa.Table) -> Cells:
     return Cells({name: flat(table[name]) for name in table.column_names})
 
 
+def ceiled(x: np.ndarray) -> np.ndarray:
+    """float64 [n]: rounded up, but for what is whole as far as a float can tell."""
+    return np.asarray(np.ceil(x - NEAR * np.maximum(1.0, np.abs(x))))
+
+
+def floored(x: np.ndarray) -> np.ndarray:
+    """float64 [n]: rounded down, in the same way."""
+    return np.asarray(-ceiled(-x))
+
+
+_ALONE: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"round_up": ceiled, "round_down": floored, "abs": np.abs}
+FAR = 120_000  # months from 1970, about, beyond which there is no date
+
+
+def months_after(days: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """float64 [n]: `days` [n] since 1970 and so `many` [n] months later, the last day of a month that has no such one; NaN kept."""
+    known = (
+        ~(np.isnan(days) | np.isnan(many))
+        & (np.abs(np.nan_to_num(many)) <= FAR)
+        & (np.abs(np.nan_to_num(days)) < 32 * FAR)
+    )
+    whole, rest = np.divmod(np.where(known, days, 0.0), 1.0)
+    day = whole.astype(np.int64).astype("datetime64[D]")
+    month = day.astype("datetime64[M]")
+    later = month + np.rint(np.where(known, many, 0.0)).astype(np.int64)
+    first, following = (x.astype("datetime64[D]").astype(np.int64) for x in (later, later + 1))
+    at = first + (day - month.astype("datetime64[D]")).astype(np.int64)
+    return np.where(known, np.minimum(at, following - 1) + rest, np.nan)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule: `then` holds wherever `when` does, and where `only`, nowhere else.
@@ -181,9 +211,18 @@ class Rule:
         values = [self.value(arg, cells) for arg in args]
         if function in ("min", "max") and len(values) > 1:
             return np.asarray((np.minimum if function == "min" else np.maximum).reduce(values))
-        if function == "abs" and len(values) == 1:
-            return np.asarray(np.abs(values[0]))
-        raise DataError(f"the rule {self.text!r} calls {function} with {len(args)} values; see round, min, max, abs.")
+        if function in _ALONE and len(values) == 1:
+            return _ALONE[function](values[0])
+        name = self.name(args[0]) if args else None
+        if function == "add_months" and len(values) == 2 and name is not None:
+            kind = cells.columns[name].type
+            if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+                unit = DAY if pa.types.is_timestamp(kind) or cells.seconds else 1
+                return months_after(values[0] / unit, values[1]) * unit
+        raise DataError(
+            f"the rule {self.text!r} calls {function} with what it does not take; there are round(x, 2), round_up(x), "
+            "round_down(x), min(x, y), max(x, y), abs(x) and add_months(date, x)."
+        )
 
     def _truth(self, node: Node, cells: Cells) -> Truth:
         n = len(cells)

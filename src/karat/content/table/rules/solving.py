@@ -119,6 +119,10 @@ def _inverse(formula: Formula, node: Node, name: str, cells: Cells, span: Span) 
             return _inverse(
                 formula, inner, name, cells, (whole[0] / 10.0**places - reach, whole[1] / 10.0**places + reach)
             )
+        if node.func.id in ("round_up", "round_down"):
+            first, last = np.ceil(low - EASE), np.floor(high + EASE)
+            begun, over = (1 - EASE, 0.0) if node.func.id == "round_up" else (0.0, 1 - EASE)
+            return _inverse(formula, inner, name, cells, (first - begun, last + over))
         if node.func.id == "abs":
             here = _inverse(formula, inner, name, cells, (np.maximum(low, 0), high))
             return [*here, *_inverse(formula, inner, name, cells, (-high, -np.maximum(low, 0)))]

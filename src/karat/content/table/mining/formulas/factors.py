@@ -22,6 +22,7 @@ from karat.content.table.mining.relation import quoted
 MOST = 6  # factors
 POOL = 60  # columns, and what 1 plus or minus a share is, that may be factors
 ROWS = 400
+TINY = 1e-9  # what is no greater has no logarithm worth looking at
 POSITIVE = 0.5  # of the rows, in which a factor must be above 0
 FINE = 400.0  # halves of a last decimal, from which on a value tells a factor
 WHOLE = 0.05  # from 1, that the coefficient of a logarithm may lie
@@ -50,20 +51,22 @@ def factors(numbers: Sequence[Number], known: Formulas, without: set[str]) -> No
 
 def _positive(values: np.ndarray) -> bool:
     """Whether a column is above 0 in enough rows."""
-    return bool((np.nan_to_num(values) > 0).mean() >= POSITIVE)
+    return bool((np.nan_to_num(values) > TINY).mean() >= POSITIVE)
 
 
 def _factored(target: Number, pool: Sequence[Expression], by: dict[str, Number]) -> Worked | None:
     """The column as a product of some of the pool."""
-    there = np.nan_to_num(target.values) > 0
+    there = np.nan_to_num(target.values) > TINY
     if len(pool) < 2 or not there.any():
         return None
     least = min(FINE * target.half, float(np.median(target.values[there])))
     there &= np.nan_to_num(target.values) >= least  # where rounding is little
-    gone = np.stack([~(np.nan_to_num(value) > 0) for _, value, _ in pool])
+    gone = np.stack([~(np.nan_to_num(value) > TINY) for _, value, _ in pool])
     pool = [t for t, absent in zip(pool, gone, strict=True) if absent[there].mean() < 0.3]
     rows = (
-        np.flatnonzero(there & ~np.any([~(np.nan_to_num(value) > 0) for _, value, _ in pool], 0)) if pool else there[:0]
+        np.flatnonzero(there & ~np.any([~(np.nan_to_num(value) > TINY) for _, value, _ in pool], 0))
+        if pool
+        else there[:0]
     )
     if len(pool) < 2 or len(rows) < max(2 * evidence.FEWEST, 2 * len(pool)):
         return None
