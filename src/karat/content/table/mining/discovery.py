@@ -24,6 +24,7 @@ from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
 FEWEST = 20  # rows, below which nothing is looked for
+MOST_EITHER = 20  # columns that are looked at in pairs for such as are there by turns
 WORKED = ("equal", "sum", "linear", "product", "ratio")  # forms of formulas
 
 
@@ -88,7 +89,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     sums.shares(numbers, known, without, spans)
     tried = products.Products(numbers, without)
     tried.plainly(known)
-    factors.factors(numbers, known, without)
+    factors.factors(numbers, known, without, list(_eithers([n for n in numbers if n.name not in without])))
     tried.within_sums(known)
     tried.quotients(known)
     steps.steps(numbers, known, without, spans)
@@ -115,6 +116,17 @@ def _spans(moments: Sequence[Number]) -> Iterator[tuple[str, Number]]:
         days = a.day and b.day
         text = f"({quoted(b.name)} - {quoted(a.name)})"
         yield text, Number(f"{b.name}\0{a.name}", apart / 86_400 if days else apart, "number", 0 if days else 6, False)
+
+
+def _eithers(numbers: Sequence[Number]) -> Iterator[tuple[str, Number]]:
+    """Pairs of columns of which each row has one, as debit and credit: the amount, as an expression and as a column."""
+    gone = {n.name: np.isnan(n.values) for n in numbers}
+    some = [n for n in numbers if evidence.FEWEST <= gone[n.name].sum() <= len(n.values) - evidence.FEWEST]
+    for a, b in combinations(some[:MOST_EITHER], 2):
+        if (gone[a.name] != gone[b.name]).all():
+            value = np.where(gone[a.name], b.values, a.values)
+            text = f"either({quoted(a.name)}, {quoted(b.name)})"
+            yield text, Number(f"{a.name}\0{b.name}", value, "number", max(a.decimals, b.decimals), False)
 
 
 def _kept(found: Iterator[Relation | None]) -> list[Relation]:
@@ -158,7 +170,8 @@ def _formula(one: Worked, schema: Schema, full: Columns) -> Relation | None:
     broken = _by_rule(schema, text, full)
     if broken is None:
         return None
-    rows = int(np.logical_and.reduce([full.there[name] for name in one.support]).sum())
+    there = [full.there[name] for name in one.support]
+    rows = int((full.there[one.left] if "either(" in text else np.logical_and.reduce(there)).sum())
     return _relation(one.form, {"rule": text}, (one.left, *one.names), rows, broken, one.chance, one.evidence)
 
 

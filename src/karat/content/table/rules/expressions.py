@@ -35,7 +35,7 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[np.ndarray, np.ndarray], np.nd
     ast.Mult: np.multiply,
     ast.Div: np.divide,
 }
-FUNCTIONS = ("round", "round_up", "round_down", "min", "max", "abs", "add_months")
+FUNCTIONS = ("round", "round_up", "round_down", "min", "max", "abs", "add_months", "either")
 NEAR = 1e-9  # relative difference below which two computed numbers are equal
 
 
@@ -211,6 +211,11 @@ class Rule:
         values = [self.value(arg, cells) for arg in args]
         if function in ("min", "max") and len(values) > 1:
             return np.asarray((np.minimum if function == "min" else np.maximum).reduce(values))
+        if function == "either" and len(values) > 1:
+            out = values[0]
+            for value in values[1:]:
+                out = np.where(np.isnan(out), value, out)
+            return out
         if function in _ALONE and len(values) == 1:
             return _ALONE[function](values[0])
         name = self.name(args[0]) if args else None
@@ -221,7 +226,7 @@ class Rule:
                 return months_after(values[0] / unit, values[1]) * unit
         raise DataError(
             f"the rule {self.text!r} calls {function} with what it does not take; there are round(x, 2), round_up(x), "
-            "round_down(x), min(x, y), max(x, y), abs(x) and add_months(date, x)."
+            "round_down(x), min(x, y), max(x, y), abs(x), either(x, y) and add_months(date, x)."
         )
 
     def _truth(self, node: Node, cells: Cells) -> Truth:
