@@ -143,6 +143,24 @@ def test_products_of_many_and_hours_between_two_times_are_found() -> None:
         assert every == wanted
 
 
+def test_a_tax_that_either_of_two_amounts_includes_is_found() -> None:
+    rng, n = np.random.default_rng(6), 1500
+    amount, rate, owed = np.round(rng.lognormal(4, 1, n), 2), rng.choice([0, 7, 19], n), rng.random(n) < 0.4
+    table = {
+        "debit": pa.array(amount, mask=owed),
+        "credit": pa.array(amount, mask=~owed),
+        "rate": rate,
+        "tax": np.round(amount * rate / (100 + rate) + 1e-9, 2),
+        "kind": rng.choice(["a", "b"], n),
+    }
+    every = {one.text for one in found(pa.table(table)) if one.form == "product"}
+    assert every == {"tax = round(either(debit, credit) * (rate / (100 + rate)), 2)"}
+    other = {**table, "tax": np.round(rng.lognormal(1, 1, n), 2)}
+    assert not [one for one in found(pa.table(other)) if one.form == "product"], (
+        "what goes with nothing is told by nothing"
+    )
+
+
 def test_begun_steps_and_whole_months_are_found_and_kept() -> None:
     rng, n = np.random.default_rng(4), 1500
     kg, minutes = np.round(rng.lognormal(1, 1, n), 2), rng.integers(1, 700, n)
