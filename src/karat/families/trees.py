@@ -38,10 +38,7 @@ PARTS = 3  # of the rows, each of which is left out once to see whether it comes
 PARTED = 20_000  # rows, at most, that are parted so
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
 CLASSES, FEWEST = 32, 100  # of a last column that may be drawn first, at most, and rows at least
-TOLD, WELL = (
-    0.25,
-    0.4,
-)  # nats of such a class, and of all it has, that smooth functions of the others tell of unseen rows
+TOLD, WELL = 0.25, 0.4  # nats of such a class, and share of all it has, that the others tell of unseen rows
 FIFTHS = 5  # of the rows, each of which the others tell
 ALONE = 0.75  # of these, that the others tell each for itself
 FAINT = 0.01  # chance of a class, at least

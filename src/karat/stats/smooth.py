@@ -150,10 +150,8 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]
     shrunk = 1 / (value[:, None] + PENALTIES)  # [columns, penalties]
     weights = shrunk[:, :, None] * along[:, None]  # [columns, penalties, targets]
     told = (turned @ weights.reshape(len(value), -1)).reshape(n, *weights.shape[1:])
-    own_say = np.minimum(
-        (turned**2 @ shrunk + 1) / n, 1 - 1e-6
-    )  # [n, penalties]: how much of a prediction is the row itself
-    loss = (((y - level)[:, None] - told) ** 2 / ((1 - own_say) ** 2)[:, :, None]).mean(0)
+    itself = np.minimum((turned**2 @ shrunk + 1) / n, 1 - 1e-6)  # [n, penalties]: the share of a row in its prediction
+    loss = (((y - level)[:, None] - told) ** 2 / ((1 - itself) ** 2)[:, :, None]).mean(0)
     best = loss.argmin(0)
     chosen = vector @ weights[:, best, np.arange(y.shape[1])]
     return chosen, level - middle @ chosen, float(loss.min(0).sum())

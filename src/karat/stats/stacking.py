@@ -17,10 +17,7 @@ from karat.stats.codetree import engine, packed, unpacked
 from karat.stats.smooth import Smooth, smoothed
 
 FOLDS, FEWEST = 3, 100  # rows, of fewer of which nothing is predicted
-CLASSES, RARE = (
-    8,
-    10,
-)  # values of a column without order that boosted trees predict, at most, and rows of the rarest of them
+CLASSES, RARE = 8, 10  # values of a column without order that boosted trees predict, and rows of the rarest of them
 SMOOTH_CLASSES, SMOOTH_RARE = 32, 5  # the same of smooth functions, for which another value costs next to nothing
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of boosted trees in what is predicted
 ROUNDS = (5, 10, 20, 40, 70, 100)  # of boosting, of which held-out rows say how many
@@ -136,7 +133,7 @@ class Stacked:
     @classmethod
     def restore(cls, weights: Mapping[str, np.ndarray], width: int) -> Stacked:
         """The predictors over `width` features that gave `weights`; RunError where they cannot be any."""
-        share = np.asarray(weights["share"], np.float64)
+        share = np.atleast_1d(np.asarray(weights["share"], np.float64))
         made = unpacked(weights["text"], width)
         curved = []
         for f in range(FOLDS):
